@@ -1,0 +1,1 @@
+"""Stateless readers of the kernel: bytes, paths and descriptors in; frozen records out."""
