@@ -1,0 +1,79 @@
+"""One held socket: the descriptor, who it belongs to, and who waits on it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import _socket
+
+    from socketd.core.seams import Pause
+
+
+@dataclass(frozen=True, slots=True)
+class UnixFile:
+    """A socket file that ``bind`` made, told from a later one at the same path by device and inode."""
+
+    path: str
+    device: int
+    inode: int
+
+    def remove(self) -> None:
+        """Unlink it, if it is still this one."""
+        path = Path(self.path)
+        with contextlib.suppress(OSError):
+            found = path.lstat()
+            # Between lstat and unlink somebody may replace the file; the directory's owner can do
+            # as much at any time, so nothing is gained by them.
+            if (found.st_dev, found.st_ino) == (self.device, self.inode):
+                path.unlink()
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A held socket. The kernel knows its state and addresses; kept here is only what it does not know.
+
+    Attributes:
+        sock: The socket at its final number; the table closes it.
+        cookie: ``SO_COOKIE``, never reused by the kernel while the host runs.
+        inode: Of the sockfs file.
+        owner_uid: Who created or gave it.
+        accepted_from: Number of the listener it came from, if it was accepted.
+        socket_file: The file that ``bind`` made for it and ``close`` removes.
+        queues: Pauses waiting their turn, by poll event; the first one is armed.
+        watchers: Pauses of ``poll`` calls, which take no turn.
+    """
+
+    sock: _socket.socket
+    fd: int
+    family: int
+    type: int
+    protocol: int
+    cookie: int
+    inode: int
+    owner_uid: int
+    created_at: float
+    name: str | None = None
+    accepted_from: int | None = None
+    persist: bool = False
+    taken: int = 0
+    socket_file: UnixFile | None = None
+    closed: bool = False
+    queues: dict[int, OrderedDict[Pause, None]] = field(default_factory=dict)
+    watchers: set[Pause] = field(default_factory=set)
+
+    @property
+    def reference(self) -> str:
+        """The number as text, as it stands in paths and messages."""
+        return str(self.fd)
+
+    def queue(self, events: int) -> OrderedDict[Pause, None]:
+        """Those who wait for ``events``, in the order they came."""
+        waiting = self.queues.get(events)
+        if waiting is None:
+            waiting = self.queues[events] = OrderedDict()
+        return waiting

@@ -1,0 +1,221 @@
+"""How bytes and messages are received: taken only when there is somebody to give them to."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import termios
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from socketd.core import polling
+from socketd.core.address import Address
+from socketd.core.hints import refused
+from socketd.core.seams import EDGE
+from socketd.core.transfer import is_stream
+from socketd.core.waiting import until_done
+from socketd.errors import KernelRefusedError, WaitTimeoutError, WouldBlockError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from socketd.core.entry import Entry
+    from socketd.core.waiting import Patience
+
+    _Take = Callable[[], bytes | None]
+
+_ENDED: Final = polling.POLLRDHUP | polling.POLLERR | polling.POLLHUP
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One message, or some bytes of a stream.
+
+    Attributes:
+        data: What was received.
+        length: The message's real length; more than ``len(data)`` if it was cut (MSG_TRUNC).
+        source: Who sent it, if the family tells.
+        flags: ``MSG_…`` as the kernel returned them.
+    """
+
+    data: bytes
+    length: int
+    source: Address | None
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What one call got; ``is_eof`` when the peer has ended its direction and nothing is left."""
+
+    messages: tuple[Incoming, ...]
+    is_eof: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a call to receive asks for.
+
+    Attributes:
+        size: At most so many bytes; of a message socket, of each message.
+        flags: ``MSG_PEEK``, ``MSG_OOB``, ``MSG_WAITALL``, …
+        most: So many messages, as far as they are there already.
+        total_bytes: Stop after so many bytes over all messages.
+    """
+
+    size: int
+    flags: int
+    most: int
+    total_bytes: int
+
+
+def receive(entry: Entry, wanted: Wanted, patience: Patience) -> Received:
+    """Wait for something to be there, and take it.
+
+    Raises:
+        KernelRefusedError: ENOTCONN, ECONNRESET, EINVAL for MSG_OOB without urgent data, …
+        WouldBlockError, WaitTimeoutError, ClosedMeanwhileError, ClientGoneError: Nothing was taken.
+
+    Source: recv(2), tcp(7), udp(7).
+    """
+    if is_stream(entry):
+        message = _receive_bytes(entry, wanted, patience)
+        is_aside = bool(wanted.flags & (socket.MSG_OOB | socket.MSG_ERRQUEUE))
+        return Received((message,), is_eof=not message.length and wanted.size > 0 and not is_aside)
+    return _receive_messages(entry, wanted, patience)
+
+
+def _events(flags: int) -> int:
+    if flags & socket.MSG_OOB:
+        return polling.POLLPRI
+    return 0 if flags & socket.MSG_ERRQUEUE else polling.POLLIN  # POLLERR comes unasked
+
+
+def _receive_bytes(entry: Entry, wanted: Wanted, patience: Patience) -> Incoming:
+    if wanted.flags & socket.MSG_TRUNC:
+        return _discard(entry, wanted, patience)
+
+    def take() -> bytes | None:
+        try:
+            return entry.sock.recv(wanted.size, wanted.flags | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise refused(error, "recv") from error
+
+    if wanted.flags & socket.MSG_WAITALL and patience.timeout_s > 0:
+        data = _receive_all(entry, wanted, patience, take)
+    else:
+        data = until_done(entry, _events(wanted.flags), "recv", patience, take)
+    return Incoming(data, len(data), None, 0)
+
+
+def _discard(entry: Entry, wanted: Wanted, patience: Patience) -> Incoming:
+    """Receive with MSG_TRUNC, which makes TCP throw the bytes away and tell only how many (tcp(7)).
+
+    CPython's recv would return that many bytes of a buffer nobody wrote to. The streams of other
+    families ignore the flag and do write.
+    """
+    buffer = bytearray(wanted.size)
+
+    def take() -> int | None:
+        try:
+            return entry.sock.recv_into(buffer, wanted.size, wanted.flags | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise refused(error, "recv") from error
+
+    length = until_done(entry, _events(wanted.flags), "recv", patience, take)
+    is_discarded = entry.family in (socket.AF_INET, socket.AF_INET6)
+    data = b"" if is_discarded else bytes(memoryview(buffer)[:length])
+    return Incoming(data, length, None, socket.MSG_TRUNC)
+
+
+def _receive_all(entry: Entry, wanted: Wanted, patience: Patience, take: _Take) -> bytes:
+    """Emulate MSG_WAITALL: leave the bytes in the kernel until all of them are there.
+
+    Taking them as they come would lose them with a client that hangs up half way. What the receive
+    buffer cannot hold is not waited for: half of SO_RCVBUF is for data, the rest is overhead (tcp(7)).
+    """
+    buffer = entry.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    target = min(wanted.size, max(1, buffer // 2))
+
+    def take_all() -> bytes | None:
+        if _has_queued(entry.fd, target) or polling.now(entry.fd, polling.POLLRDHUP) & _ENDED:
+            return take()
+        return None
+
+    try:
+        return until_done(entry, polling.POLLIN | polling.POLLRDHUP | EDGE, "recv", patience, take_all)
+    except (WaitTimeoutError, WouldBlockError):
+        rest = take()
+        if rest is None:
+            raise
+        return rest
+
+
+def _has_queued(fd: int, size: int) -> bool:
+    try:
+        return int(struct.unpack("=i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0]) >= size
+    except OSError:
+        return True  # a listener, or vsock without SIOCINQ (Linux < 6.17): then recv itself has to tell
+
+
+def _receive_messages(entry: Entry, wanted: Wanted, patience: Patience) -> Received:
+    buffer = bytearray(wanted.size)
+
+    def take() -> Incoming | None:
+        try:
+            # MSG_TRUNC asks for the real length. recvmsg_into, since recv would return that many bytes
+            # of a buffer that is shorter.
+            length, _, flags, source = entry.sock.recvmsg_into(
+                [buffer], 0, wanted.flags | socket.MSG_DONTWAIT | socket.MSG_TRUNC
+            )
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise refused(error, "recv") from error
+        data = bytes(memoryview(buffer)[: min(length, wanted.size)])
+        return Incoming(data, length, Address(entry.family, source) if source else None, flags)
+
+    first = until_done(entry, _events(wanted.flags), "recv", patience, take)
+    if _is_end(entry, first):
+        return Received((), is_eof=True)
+    messages = [first, *_following(entry, wanted, len(first.data), take)]
+    return Received(tuple(messages), is_eof=False)
+
+
+def _following(
+    entry: Entry, wanted: Wanted, total: int, take: Callable[[], Incoming | None]
+) -> Iterator[Incoming]:
+    """Take more messages, as far as they are there; with MSG_PEEK there is but the first one to see."""
+    most = 1 if wanted.flags & socket.MSG_PEEK else wanted.most
+    for _ in range(1, most):
+        ready = polling.now(entry.fd, polling.POLLIN)
+        # A pending error is left for the next call to tell: this one has something to give.
+        if total >= wanted.total_bytes or ready & polling.POLLERR or not ready & polling.POLLIN:
+            return
+        try:
+            message = take()
+        except KernelRefusedError:  # it came between the two calls
+            return
+        if message is None or _is_end(entry, message):
+            return
+        yield message
+        total += len(message.data)
+
+
+def _is_end(entry: Entry, message: Incoming) -> bool:
+    """Tell the end of a connection from a message of no bytes, which looks the same to recv(2).
+
+    Only when the reading side is shut can it be the end; but what was queued before comes first, so if
+    there is more to see, it was a message.
+    """
+    if message.length or not polling.now(entry.fd, polling.POLLRDHUP) & polling.POLLRDHUP:
+        return False
+    try:
+        return not entry.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        return True

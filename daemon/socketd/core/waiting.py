@@ -1,0 +1,122 @@
+"""Try, and wait for one's turn to try again: how every call that can block is made."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from socketd.core import polling
+from socketd.core.seams import EDGE
+from socketd.errors import ClosedMeanwhileError, WaitTimeoutError, WouldBlockError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from socketd.core.entry import Entry
+    from socketd.core.seams import Pause, Waiter
+
+T = TypeVar("T")
+_RETRY_S: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a request is ready to wait, and by what means.
+
+    Attributes:
+        waiter: The request's own.
+        timeout_s: As asked; 0 does not wait at all.
+        deadline: In ``time.monotonic()`` seconds.
+    """
+
+    waiter: Waiter
+    timeout_s: float
+    deadline: float
+
+    @classmethod
+    def of(cls, waiter: Waiter, timeout_s: float) -> Patience:
+        """Start the clock now."""
+        return cls(waiter, timeout_s, time.monotonic() + timeout_s)
+
+    def over(self, syscall: str) -> WouldBlockError | WaitTimeoutError:
+        """Say that it ran out, as the caller asked for it."""
+        return WaitTimeoutError(syscall, self.timeout_s) if self.timeout_s > 0 else WouldBlockError(syscall)
+
+
+def until_done(
+    entry: Entry, events: int, syscall: str, patience: Patience, attempt: Callable[[], T | None]
+) -> T:
+    """Make ``attempt`` until it gives something; ``None`` means "not yet, wait for ``events``".
+
+    Callers take turns in the order they came, so that one arrival wakes one of them and not all.
+    The client's presence is checked right before each attempt: nothing is taken for one that left.
+
+    Raises:
+        WouldBlockError, WaitTimeoutError: The patience ran out.
+        ClosedMeanwhileError: The socket was closed.
+        ClientGoneError, ShuttingDownError, TooManyWaitsError: From the waiter.
+    """
+    if entry.closed:  # while a name was looked up, or another message of this call was waiting
+        raise ClosedMeanwhileError(entry.reference, syscall)
+    if not entry.queue(events) or patience.timeout_s <= 0:
+        patience.waiter.check()
+        done = attempt()
+        if done is not None:
+            return done
+    if patience.timeout_s <= 0:
+        raise patience.over(syscall)
+    return _in_turn(entry, events, syscall, patience, attempt)
+
+
+def _in_turn(
+    entry: Entry, events: int, syscall: str, patience: Patience, attempt: Callable[[], T | None]
+) -> T:
+    with patience.waiter.pause() as pause, _turn(entry, events, pause) as is_first:
+        while pause.wait(patience.deadline):
+            if entry.closed:
+                raise ClosedMeanwhileError(entry.reference, syscall)
+            if is_first():
+                patience.waiter.check()
+                done = attempt()
+                if done is not None:
+                    return done
+                _pace(entry, events, pause, patience)
+    raise patience.over(syscall)
+
+
+def _pace(entry: Entry, events: int, pause: Pause, patience: Patience) -> None:
+    """Wait a moment if ``events`` hold although the call would block, lest the wait become a busy loop.
+
+    unix_dgram_poll looks at our own buffer, unless we are connected, and not at the full queue of the
+    socket that the message is for; POLLHUP holds on while MSG_ERRQUEUE finds nothing.
+    """
+    if events & EDGE or not polling.now(entry.fd, events):
+        return
+    pause.disarm(entry.fd)
+    pause.wait(min(patience.deadline, time.monotonic() + _RETRY_S))
+    if not entry.closed:
+        pause.arm(entry.fd, events)
+
+
+@contextmanager
+def _turn(entry: Entry, events: int, pause: Pause) -> Iterator[Callable[[], bool]]:
+    """Queue up; the first in the queue is armed, the next one when the first leaves."""
+    queue = entry.queue(events)
+    queue[pause] = None
+
+    def is_first() -> bool:
+        return next(iter(queue)) is pause
+
+    try:
+        if is_first():
+            pause.arm(entry.fd, events)
+        yield is_first
+    finally:
+        was_first = is_first()
+        del queue[pause]
+        if not entry.closed:
+            pause.disarm(entry.fd)
+            if was_first and queue:
+                next(iter(queue)).arm(entry.fd, events)
