@@ -1,0 +1,87 @@
+"""Bytes, messages and readiness: send, receive and poll on sockets that exist for the caller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from socketd.core import polling, receiving, transfer
+from socketd.core.receiving import Received, Wanted
+from socketd.core.resolve import candidates
+from socketd.core.transfer import Outgoing, Sent
+from socketd.errors import InvalidRequestError, UnknownSocketError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from socketd.core.address import Endpoint
+    from socketd.core.entry import Entry
+    from socketd.core.seams import Resolver
+    from socketd.core.table import SocketTable
+    from socketd.service.call import Call, Limits
+
+
+class Transfers:
+    """What goes through held sockets."""
+
+    def __init__(self, table: SocketTable, limits: Limits, resolver: Resolver) -> None:
+        self._table = table
+        self._limits = limits
+        self._resolver = resolver
+
+    def send(
+        self,
+        call: Call,
+        reference: str,
+        messages: Sequence[tuple[bytes, Endpoint | None]],
+        flags: int,
+        timeout_s: float | None,
+    ) -> Sent:
+        """Send bytes or messages; a name in an address is resolved to its first address."""
+        entry = call.find(self._table, reference)
+        outgoing = [self._outgoing(entry, data, to) for data, to in messages]
+        return transfer.send(entry, outgoing, flags, call.patience(timeout_s, self._limits))
+
+    def receive(
+        self, call: Call, reference: str, size: int, flags: int, most: int, timeout_s: float | None
+    ) -> tuple[Entry, Received]:
+        """Receive bytes or messages.
+
+        Raises:
+            InvalidRequestError: More is asked for than one answer may hold.
+        """
+        entry = call.find(self._table, reference)
+        limit = self._limits.max_recv_bytes
+        if size > limit:
+            raise InvalidRequestError(
+                f"at most {limit} bytes can be received in one call",
+                member="size",
+                hint="ask again for the rest, or take the descriptor",
+            )
+        wanted = Wanted(size, flags, most, limit)
+        return entry, receiving.receive(entry, wanted, call.patience(timeout_s, self._limits))
+
+    def poll(
+        self, call: Call, wanted: Sequence[tuple[str, int]], timeout_s: float | None
+    ) -> list[tuple[int, Entry | None, int]]:
+        """Wait for one of several sockets; gives positions in ``wanted`` with what holds.
+
+        A socket that does not exist for the caller is POLLNVAL, as in poll(2).
+        """
+        if len(wanted) > self._limits.max_count:
+            raise InvalidRequestError(
+                f"at most {self._limits.max_count} sockets can be polled", member="sockets"
+            )
+        entries = [(self._known(call, reference), events) for reference, events in wanted]
+        ready = polling.wait(entries, call.patience(timeout_s, self._limits))
+        return [(position, entries[position][0], events) for position, events in ready]
+
+    def _known(self, call: Call, reference: str) -> Entry | None:
+        try:
+            return call.find(self._table, reference)
+        except UnknownSocketError:
+            return None
+
+    def _outgoing(self, entry: Entry, data: bytes, to: Endpoint | None) -> Outgoing:
+        if to is None:
+            return Outgoing(data)
+        return Outgoing(data, candidates(to, entry.family, entry.type, self._resolver)[0])

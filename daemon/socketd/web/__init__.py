@@ -1,0 +1,1 @@
+"""REST: the only package that knows Flask and marshmallow."""

@@ -1,0 +1,70 @@
+"""The application factory: handed its collaborators, it makes the Flask application and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from flask import Flask, Response, g, request
+from flask_smorest import Api
+
+from socketd.web import errors, spec
+from socketd.web.caller import EXTENSION, House, WebSettings
+from socketd.web.reference import blueprint as reference
+from socketd.web.resources import BLUEPRINTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from socketd.core.seams import Waiter
+    from socketd.service import Service
+
+__all__ = ["WebSettings", "create_app"]
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_OPENAPI: Final = {"API_TITLE": "socketd", "API_VERSION": "v1", "OPENAPI_VERSION": "3.1.0"}
+
+
+class _Api(Api):  # type: ignore[misc]
+    """flask-smorest's, without its error handler: that one loses the ``Allow`` of a 405."""
+
+    def _register_error_handlers(self) -> None:
+        errors.install(self._app)
+
+
+def create_app(
+    service: Service, *, waiter_for: Callable[[dict[str, Any]], Waiter], settings: WebSettings
+) -> Flask:
+    """Make the WSGI application.
+
+    Args:
+        service: The door inward.
+        waiter_for: Gives the waiter of a request by its WSGI environment.
+        settings: Bounds and secrets.
+    """
+    app = Flask("socketd", static_folder=None)
+    app.config.update(_OPENAPI, MAX_CONTENT_LENGTH=settings.max_body_bytes, MAX_FORM_MEMORY_SIZE=0)
+    app.url_map.merge_slashes = False  # an empty path segment is not found, rather than redirected
+    app.extensions[EXTENSION] = House(service, waiter_for, settings, time.monotonic())
+    api = _Api(app)
+    spec.describe_fields(api)
+    for blueprint in BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    app.register_blueprint(reference)
+    app.extensions["socketd.api"] = api
+    app.before_request(_name_request)
+    app.after_request(_tell_name)
+    return app
+
+
+def _name_request() -> None:
+    """Take the caller's own request id if it is a sane one, so that both logs can be matched."""
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+
+
+def _tell_name(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.get("request_id", "-")
+    return response

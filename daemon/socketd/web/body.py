@@ -1,0 +1,75 @@
+"""How requests are read: strict JSON bodies, strict queries, and the blueprint that uses both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from flask_smorest import Blueprint
+from webargs.flaskparser import FlaskParser
+
+from socketd.errors import SocketdError
+
+if TYPE_CHECKING:
+    from flask import Request
+    from marshmallow import Schema
+
+
+class MalformedBodyError(SocketdError):
+    """The body is not what its Content-Type says."""
+
+    code = "malformed_body"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, symbol="EINVAL", hint="the body must be one JSON object in UTF-8")
+
+
+class MediaTypeError(SocketdError):
+    """The body comes as something that this operation does not read."""
+
+    code = "unsupported_media_type"
+
+    def __init__(self, given: str, wanted: str) -> None:
+        super().__init__(
+            f"a body of type {given or 'unknown'!r} is not read here, {wanted} is",
+            symbol="EINVAL",
+            hint=f"curl: add -H 'Content-Type: {wanted}' (or use --json)",
+        )
+
+
+class StrictParser(FlaskParser):
+    """Reads a request by a schema; what the schema does not name is an error, in the query too."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {}  # noqa: RUF012 (webargs declares it so)
+
+    def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002 (webargs' signature)
+        """Read the body as JSON; no body is an empty object, for operations where nothing is required.
+
+        Only ``application/json`` is read: what a browser can send across sites without asking
+        (``text/plain`` and forms) never gets here.
+        """
+        return json_body(req)
+
+
+def json_body(req: Request) -> Any:
+    """Parse the body.
+
+    Raises:
+        MediaTypeError: It does not say that it is JSON.
+        MalformedBodyError: It is not.
+    """
+    raw = req.get_data(cache=False)
+    if not raw:
+        return {}
+    if not req.is_json:
+        raise MediaTypeError(req.mimetype, "application/json")
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise MalformedBodyError(f"the body is not JSON: {error}") from error
+
+
+class ApiBlueprint(Blueprint):  # type: ignore[misc]
+    """flask-smorest's blueprint with the strict parser."""
+
+    ARGUMENTS_PARSER = StrictParser()

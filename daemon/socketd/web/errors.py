@@ -1,0 +1,163 @@
+"""Errors on the wire: the one table of statuses, the one body (RFC 9457), and what turns each error into it."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from socketd import errors
+from socketd.web.body import MalformedBodyError, MediaTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
+
+PROBLEM_TYPE: Final = "application/problem+json"
+CLIENT_CLOSED_REQUEST: Final = 499  # nginx's; nobody is there to read it, but the log is
+_RETRY_AFTER_S: Final = "1"
+
+# By meaning, where the errno alone does not tell.
+_BY_CLASS: Final[Mapping[type[errors.SocketdError], int]] = {
+    errors.InvalidRequestError: 422,
+    errors.ResolveError: 422,
+    errors.UnauthenticatedError: 401,
+    errors.ShuttingDownError: 503,
+    errors.ClientGoneError: CLIENT_CLOSED_REQUEST,
+    errors.TooManyWaitsError: 429,
+    MalformedBodyError: 400,
+    MediaTypeError: 415,
+}
+_BY_SYMBOL: Final[Mapping[str, int]] = {
+    "EBADF": 404,
+    "ESTALE": 412,
+    **dict.fromkeys(("EACCES", "EPERM"), 403),
+    **dict.fromkeys(
+        ("EADDRINUSE", "EISCONN", "ENOTCONN", "EINVAL", "EALREADY", "EDESTADDRREQ", "EEXIST", "EBUSY"), 409
+    ),
+    **dict.fromkeys(("EAGAIN", "EINPROGRESS", "ENOTSOCK"), 409),
+    "EMSGSIZE": 413,
+    **dict.fromkeys(("EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EOPNOTSUPP", "EPROTOTYPE"), 422),
+    **dict.fromkeys(
+        ("ENOPROTOOPT", "EADDRNOTAVAIL", "ENAMETOOLONG", "ENODEV", "EDOM", "ENOENT", "ENOTDIR"), 422
+    ),
+    **dict.fromkeys(("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"), 503),
+    **dict.fromkeys(("ECONNREFUSED", "ECONNRESET", "ECONNABORTED", "EPIPE", "ENETDOWN", "EHOSTDOWN"), 502),
+    **dict.fromkeys(("EHOSTUNREACH", "ENETUNREACH"), 502),
+    "ETIMEDOUT": 504,
+}
+_REST: Final = 409
+"""Any other errno: the kernel refused it as things stand, and neither side is broken."""
+
+_HTTP_SYMBOLS: Final = {404: "ENOENT", 405: "EOPNOTSUPP", 413: "EMSGSIZE", 415: "EINVAL", 500: "EIO"}
+
+
+def status_of(error: errors.SocketdError) -> int:
+    """Give the HTTP status of an error: by its meaning, else by its errno."""
+    by_class = _BY_CLASS.get(type(error))
+    return _BY_SYMBOL.get(error.symbol, _REST) if by_class is None else by_class
+
+
+def problem(error: errors.SocketdError) -> dict[str, Any]:
+    """Make the body of an error."""
+    view_args = request.view_args or {}
+    body = {
+        "type": f"/docs/errors#{error.symbol}",
+        "title": error.title,
+        "status": status_of(error),
+        "detail": str(error),
+        "instance": g.request_id,
+        "code": error.code,
+        "errno": error.symbol,
+        "number": error.number,
+        "syscall": error.syscall,
+        "socket": error.subject or view_args.get("ref"),
+        "hint": error.hint,
+    }
+    if error.index is not None:
+        body["index"] = error.index
+    if isinstance(error, errors.InvalidRequestError) and error.member is not None:
+        body["members"] = {error.member: [str(error)]}
+    if isinstance(error, errors.DiffersError):
+        body["members"] = {member: ["differs from what exists"] for member in error.members}
+    return body
+
+
+def answer(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """Send a problem."""
+    status = body["status"]
+    response = Response(orjson.dumps(body), status, headers, content_type=PROBLEM_TYPE)
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        response.headers["Retry-After"] = _RETRY_AFTER_S
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="socketd"'
+    return response
+
+
+def install(app: Flask) -> None:
+    """Make every error of the application leave by this module."""
+    app.register_error_handler(errors.SocketdError, lambda error: answer(problem(error)))
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _http(error: HTTPException) -> Response:
+    """Answer what werkzeug and the schemas refuse: routes, methods, sizes, members."""
+    status = error.code or 500
+    messages = getattr(error, "data", None)
+    members = _flatten(messages["messages"]) if messages and "messages" in messages else {}
+    # Allow of a 405 is in the headers that werkzeug computed; the body is ours.
+    headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
+    return answer(
+        {
+            **_plain(status, error.name, error.description or error.name),
+            "errno": "EINVAL" if members else _HTTP_SYMBOLS.get(status, "EINVAL"),
+            **({"code": "invalid_request", "detail": _told(members), "members": members} if members else {}),
+        },
+        headers,
+    )
+
+
+def _unexpected(error: Exception) -> Response:
+    """Answer a fault of ours: logged with its traceback, told without it."""
+    log.exception("request %s failed", g.get("request_id", "-"), exc_info=error)
+    return answer(_plain(500, "Internal Server Error", "the daemon made a mistake; its log has the details"))
+
+
+def _plain(status: int, title: str, detail: str) -> dict[str, Any]:
+    symbol = _HTTP_SYMBOLS.get(status, "EINVAL")
+    return {
+        "type": f"/docs/errors#{symbol}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": g.get("request_id", "-"),
+        "code": title.lower().replace(" ", "_"),
+        "errno": symbol,
+        "number": None,
+        "syscall": None,
+        "socket": None,
+        "hint": None,
+    }
+
+
+def _flatten(messages: object, path: str = "") -> dict[str, list[str]]:
+    """Turn webargs' nested messages into members by dotted path, without the location in front."""
+    if isinstance(messages, dict):
+        inner: dict[str, list[str]] = {}
+        for key, value in messages.items():
+            is_location = not path and key in ("json", "query", "headers", "json_or_form")
+            name = "" if is_location or key == "_schema" else str(key)
+            inner.update(_flatten(value, ".".join(filter(None, (path, name)))))
+        return inner
+    texts = [str(text) for text in messages] if isinstance(messages, list) else [str(messages)]
+    return {path or "body": texts}
+
+
+def _told(members: dict[str, list[str]]) -> str:
+    return "; ".join(f"{name}: {' '.join(texts)}" for name, texts in members.items())

@@ -1,0 +1,148 @@
+"""What leaves the daemon, compiled: records to JSON without a schema's detour (a test holds both equal)."""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from flask import Response
+
+from socketd.access.caller import user_name
+from socketd.core import address_text, constants
+from socketd.inspection import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from socketd.core.address import Address
+    from socketd.core.entry import Entry
+    from socketd.inspection import Backlog
+
+JSON: Final = "application/json"
+OCTETS: Final = "application/octet-stream"
+NDJSON: Final = "application/x-ndjson"
+TEXT: Final = "text/plain"
+BULK_STEP: Final = 64
+
+
+def address(of: Address | None) -> dict[str, Any] | None:
+    """Write an address as an object; ``None`` stays ``None``."""
+    if of is None:
+        return None
+    found = {"family": constants.family_name(of.family), **_members(of)}
+    found["text"] = address_text.text(of)
+    return found
+
+
+def backlog(of: Backlog | None) -> dict[str, Any] | None:
+    """Write a listener's queue."""
+    return None if of is None else {"backlog": of.backlog, "pending": of.pending}
+
+
+def text_or_base64(data: bytes, stem: str = "") -> dict[str, str]:
+    """Write bytes as ``text`` if they are UTF-8, else as ``base64``; one of the two, never both."""
+    try:
+        return {stem or "text": data.decode()}
+    except UnicodeDecodeError:
+        return {f"{stem}_base64" if stem else "base64": base64.b64encode(data).decode()}
+
+
+def timestamp(seconds: float) -> str:
+    """Write Unix seconds as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _members(of: Address) -> dict[str, Any]:  # noqa: PLR0911 (one return a family)
+    match of.family, of.sockaddr:
+        case socket.AF_INET, (host, port):
+            return {"host": host, "port": port}
+        case socket.AF_INET6, (host, port, flowinfo, scope):
+            return {"host": host.partition("%")[0], "port": port, "flowinfo": flowinfo, "scope_id": scope}
+        case socket.AF_UNIX, ("" | b""):
+            return {"unnamed": True}
+        case socket.AF_UNIX, bytes(name):
+            return text_or_base64(name[1:], "abstract")
+        case socket.AF_UNIX, str(path):
+            return text_or_base64(os.fsencode(path), "path")
+        case socket.AF_VSOCK, (cid, port):
+            return {"cid": cid, "port": port}
+        case socket.AF_NETLINK, (pid, groups):
+            return {"pid": pid, "groups": groups}
+        case socket.AF_PACKET, (interface, protocol, packet_type, kind, hardware):
+            return {
+                "interface": interface,
+                "protocol": protocol,
+                "packet_type": packet_type,
+                "hardware_type": kind,
+                "hardware_address": hardware.hex(":"),
+            }
+    return {}
+
+
+# Every member of a socket's representation, each by its own question, so that ``fields`` costs what it asks for.
+MEMBERS: Final[Mapping[str, Callable[[View], Any]]] = {
+    "fd": lambda view: view.entry.fd,
+    "pid": lambda _: os.getpid(),
+    "inode": lambda view: view.entry.inode,
+    "cookie": lambda view: view.entry.cookie,
+    "name": lambda view: view.entry.name,
+    "owner": lambda view: {"uid": view.entry.owner_uid, "user": user_name(view.entry.owner_uid)},
+    "family": lambda view: constants.family_name(view.entry.family),
+    "type": lambda view: constants.type_name(view.entry.type),
+    "protocol": lambda view: constants.protocol_name(view.entry.protocol, view.entry.family, view.entry.type),
+    "state": lambda view: view.state,
+    "local": lambda view: address(view.local),
+    "peer": lambda view: address(view.peer),
+    "listening": lambda view: backlog(view.backlog),
+    "accepted_from": lambda view: view.entry.accepted_from,
+    "created_at": lambda view: timestamp(view.entry.created_at),
+    "kept": lambda _: "daemon",
+    "persist": lambda view: view.entry.persist,
+    "taken": lambda view: view.entry.taken,
+    "proc": lambda view: proc(view.entry),
+}
+
+
+def proc(of: Entry) -> dict[str, str]:
+    """Say where the operating system itself shows the socket."""
+    pid = os.getpid()
+    return {
+        "link": f"socket:[{of.inode}]",
+        "path": f"/proc/{pid}/fd/{of.fd}",
+        "fdinfo": f"/proc/{pid}/fdinfo/{of.fd}",
+    }
+
+
+def socket_members(entry: Entry, fields: Iterable[str] | None = None) -> dict[str, Any]:
+    """Represent one held socket, all of it or the members asked for."""
+    view = View(entry)
+    if fields is None:
+        return {name: ask(view) for name, ask in MEMBERS.items()}
+    return {name: MEMBERS[name](view) for name in fields}
+
+
+def json(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with JSON."""
+    return Response(orjson.dumps(body), status, headers, content_type=JSON)
+
+
+def one_socket(entry: Entry, status: int = 200, fields: Iterable[str] | None = None) -> Response:
+    """Answer with one socket and its ETag; a new one with its Location."""
+    headers = {"ETag": f'"{entry.cookie}"'}
+    if status == 201:  # noqa: PLR2004 (Created)
+        headers["Location"] = f"/v1/sockets/{entry.fd}"
+    return json(socket_members(entry, fields), status, headers)
+
+
+def many_sockets(entries: Iterable[Entry], give_way: Callable[[], None], status: int = 200) -> Response:
+    """Answer with several sockets, letting other requests run in between."""
+    found: list[dict[str, Any]] = []
+    for entry in entries:
+        if len(found) % BULK_STEP == BULK_STEP - 1:
+            give_way()
+        found.append(socket_members(entry))
+    return json({"sockets": found}, status)

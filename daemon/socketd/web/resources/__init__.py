@@ -1,0 +1,31 @@
+"""One blueprint a resource; a view asks the service and represents what it gets."""
+
+from __future__ import annotations
+
+from socketd.web.resources import (
+    arithmetic,
+    names,
+    operations,
+    options,
+    polling,
+    process,
+    receiving,
+    resolver,
+    root,
+    sending,
+    sockets,
+)
+
+BLUEPRINTS = (
+    root.blueprint,
+    sockets.blueprint,
+    names.blueprint,
+    operations.blueprint,
+    sending.blueprint,
+    receiving.blueprint,
+    options.blueprint,
+    polling.blueprint,
+    process.blueprint,
+    resolver.blueprint,
+    arithmetic.blueprint,
+)

@@ -1,0 +1,134 @@
+"""The daemon's own process, as /proc shows it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from flask import Response, request
+
+from socketd.core import address_text, constants
+from socketd.inspection import View
+from socketd.web.body import ApiBlueprint
+from socketd.web.caller import call, service
+from socketd.web.representation import JSON, TEXT, json, timestamp
+from socketd.web.schemas.host import DescriptorsSchema, FdInfoSchema, ProcessSchema
+
+if TYPE_CHECKING:
+    from socketd.core.address import Address
+    from socketd.core.entry import Entry
+    from socketd.service.host import Row
+
+blueprint = ApiBlueprint("process", __name__, url_prefix="/v1/process", description="The daemon's process")
+
+
+@blueprint.get("")
+@blueprint.response(200, ProcessSchema())
+def show_process() -> Response:
+    """Show the process that holds the sockets."""
+    call()
+    found = service().host.process()
+    return json(
+        {
+            "pid": found.pid,
+            "ppid": found.ppid,
+            "uid": found.uid,
+            "gid": found.gid,
+            "command": [_clean(word) for word in found.command],
+            "started_at": timestamp(found.started_at),
+            "uptime_s": round(max(0.0, time.time() - found.started_at), 3),
+            "threads": found.threads,
+            "rss_bytes": found.rss_bytes,
+            "descriptors": {
+                "open": found.descriptors_open,
+                "soft_limit": found.descriptor_limit_soft,
+                "hard_limit": found.descriptor_limit_hard,
+            },
+            "byte_order": sys.byteorder,
+        }
+    )
+
+
+@blueprint.get("/fds")
+@blueprint.response(200, DescriptorsSchema())
+@blueprint.alt_response(200, schema={"type": "string"}, content_type=TEXT, description="The same as a tree")
+def list_descriptors() -> Response:
+    """Show the descriptor table: a tree for curl, JSON for `Accept: application/json`."""
+    pid = service().host.process().pid
+    rows = service().host.descriptors(call())
+    if _wants_text():
+        return Response(_tree(pid, rows), content_type=f"{TEXT}; charset=utf-8")
+    shown = [
+        {"fd": row.descriptor.fd, "link": _clean(row.descriptor.link), "socket": _held(row.entry)}
+        for row in rows
+    ]
+    return json({"pid": pid, "descriptors": shown})
+
+
+@blueprint.get("/fds/<int:n>")
+@blueprint.response(200, FdInfoSchema())
+@blueprint.alt_response(200, schema={"type": "string"}, content_type=TEXT, description="The fdinfo file")
+def show_descriptor(n: int) -> Response:
+    """Show one descriptor: where it leads, and its fdinfo."""
+    link, info = service().host.descriptor(call(), n)
+    if _wants_text():
+        return Response(f"{n} -> {_clean(link)}\n{info.text}", content_type=f"{TEXT}; charset=utf-8")
+    return json(
+        {
+            "fd": n,
+            "link": _clean(link),
+            "pos": info.pos,
+            "flags": f"0{info.flags:o}",
+            "flag_names": info.flag_names,
+            "mnt_id": info.mnt_id,
+            "ino": info.ino,
+            "text": info.text,
+        }
+    )
+
+
+def _wants_text() -> bool:
+    return request.accept_mimetypes.best_match((TEXT, JSON)) == TEXT
+
+
+def _clean(text: str) -> str:
+    """Make a path that is no UTF-8 printable; JSON has no room for the bytes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _held(entry: Entry | None) -> dict[str, Any] | None:
+    if entry is None:
+        return None
+    view = View(entry)
+    return {
+        "name": entry.name,
+        "family": constants.family_name(entry.family),
+        "type": constants.type_name(entry.type),
+        "protocol": constants.protocol_name(entry.protocol, entry.family, entry.type),
+        "state": view.state,
+        "local": _text(view.local),
+        "peer": _text(view.peer),
+    }
+
+
+def _text(of: Address | None) -> str | None:
+    return None if of is None else address_text.text(of)
+
+
+def _tree(pid: int, rows: list[Row]) -> str:
+    lines = [f"/proc/{pid}/fd"]
+    width = max((len(str(row.descriptor.fd)) for row in rows), default=1)
+    for row in rows:
+        branch = "└──" if row is rows[-1] else "├──"
+        line = f"{branch} {row.descriptor.fd:<{width}} -> {_clean(row.descriptor.link)}"
+        lines.append(line + _remark(_held(row.entry)))
+    return "\n".join(lines) + "\n"
+
+
+def _remark(held: dict[str, Any] | None) -> str:
+    if held is None:
+        return ""
+    ends = " <-> ".join(end for end in (held["local"], held["peer"]) if end)
+    words = (held["name"], held["family"], held["type"], held["state"], ends)
+    return "  held " + " ".join(word for word in words if word)

@@ -1,0 +1,62 @@
+"""The service document, health, the API's description and its rendered reference."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict
+
+from flask import Response
+
+from socketd.access.caller import user_name
+from socketd.web.body import ApiBlueprint
+from socketd.web.caller import call, house
+from socketd.web.representation import json
+from socketd.web.schemas.host import HealthSchema, ServiceSchema
+
+blueprint = ApiBlueprint("root", __name__, description="The service itself")
+EXTENSIONS: tuple[str, ...] = ()
+_LINKS = {
+    "sockets": "/v1/sockets",
+    "process": "/v1/process",
+    "health": "/healthz",
+    "openapi": "/openapi.yaml",
+    "docs": "/docs",
+}
+
+
+@blueprint.get("/v1/")
+@blueprint.response(200, ServiceSchema())
+def service_document() -> Response:
+    """Describe the service, its limits, and who it takes you for."""
+    asked, known = call(), house()
+    settings, limits = known.settings, known.service.limits
+    return json(
+        {
+            "service": "socketd",
+            "version": settings.version,
+            "api_versions": ["v1"],
+            "extensions": EXTENSIONS,
+            "pid": os.getpid(),
+            "uptime_s": round(time.monotonic() - known.started_at, 3),
+            "sockets": known.service.sockets.count(asked),
+            "limits": {
+                "timeout_s": settings.max_timeout_s,
+                "default_timeout_s": settings.default_timeout_s,
+                "body_bytes": settings.max_body_bytes,
+                "recv_bytes": settings.max_recv_bytes,
+                "waits": settings.max_waits,
+                "count": settings.max_count,
+                "descriptors": limits.descriptors,
+            },
+            "links": _LINKS,
+            "caller": {**asdict(asked.caller), "user": user_name(asked.caller.uid)},
+        }
+    )
+
+
+@blueprint.get("/healthz")
+@blueprint.response(200, HealthSchema())
+def health() -> Response:
+    """Answer; needs no identity."""
+    return json({"status": "ok"})

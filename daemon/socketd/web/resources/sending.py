@@ -1,0 +1,69 @@
+"""Send: raw bytes, or messages in JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import Response, request
+
+from socketd.web.body import ApiBlueprint, MediaTypeError, json_body
+from socketd.web.caller import call, service
+from socketd.web.errors import problem
+from socketd.web.representation import OCTETS, json
+from socketd.web.schemas.transfer import SendQuerySchema, SendSchema, SentSchema
+
+if TYPE_CHECKING:
+    from socketd.core.address import Endpoint
+    from socketd.core.transfer import Sent
+
+blueprint = ApiBlueprint("sending", __name__, url_prefix="/v1/sockets", description="Bytes and messages")
+_SEND = SendSchema()
+_DOCUMENT = {
+    "requestBody": {
+        "content": {
+            OCTETS: {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {"schema": SendSchema()},
+        }
+    }
+}
+
+
+@blueprint.post("/<ref>/send")
+@blueprint.arguments(SendQuerySchema(), location="query")
+@blueprint.response(200, SentSchema())
+@blueprint.doc(**_DOCUMENT)
+def send(query: dict[str, Any], ref: str) -> Response:
+    """Send bytes, or one or several messages (`send(2)`, `sendto(2)`).
+
+    A body of type `application/octet-stream` is what is sent; `to`, `flags` and `timeout` are then in
+    the query. Waits for room; what went before the time was over is told with `complete: false`.
+    """
+    asked = call()
+    messages, flags, timeout_s = _raw(query) if request.mimetype == OCTETS else _from_json(query)
+    return json(_sent(service().transfers.send(asked, ref, messages, flags, timeout_s)))
+
+
+def _raw(query: dict[str, Any]) -> tuple[list[tuple[bytes, Endpoint | None]], int, float | None]:
+    data = request.get_data(cache=False)
+    return [(data, query.get("to"))], query.get("flags", 0), query.get("timeout")
+
+
+def _from_json(query: dict[str, Any]) -> tuple[list[tuple[bytes, Endpoint | None]], int, float | None]:
+    if not request.is_json and request.content_length != 0:
+        raise MediaTypeError(request.mimetype, OCTETS)
+    body = _SEND.load(json_body(request))
+    messages = [(_bytes(each), each.get("to")) for each in body.get("messages", [body])]
+    return messages, body["flags"] | query.get("flags", 0), body.get("timeout", query.get("timeout"))
+
+
+def _bytes(message: dict[str, Any]) -> bytes:
+    if "base64" in message:
+        return bytes(message["base64"])
+    return str(message.get("text", "")).encode("utf-8", "surrogatepass")
+
+
+def _sent(sent: Sent) -> dict[str, Any]:
+    body: dict[str, Any] = {"sent": sent.size, "messages": sent.messages, "complete": sent.is_complete}
+    if sent.error is not None:
+        body["error"] = problem(sent.error)
+    return body

@@ -1,0 +1,116 @@
+"""openapi.yaml: made from the schemas and the views' docstrings, in an order that does not change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from socketd import __version__
+from socketd.web.schemas.address import ADDRESS_DOCUMENT, AddressField, Base64
+from socketd.web.schemas.base import FlagList, Word
+from socketd.web.schemas.problem import ProblemSchema
+
+if TYPE_CHECKING:
+    from flask_smorest import Api
+    from marshmallow.fields import Field
+
+
+_METHODS: Final = ("get", "put", "post", "delete")
+_FORMS: Final[dict[type[Field[Any]], dict[str, Any]]] = {
+    Word: {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+    FlagList: {"oneOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]},
+    Base64: {"type": "string", "contentEncoding": "base64"},
+    AddressField: ADDRESS_DOCUMENT,
+}
+_INFO: Final = {
+    "description": "Sockets as a service: create, bind, listen, accept, connect, send and receive over HTTP, "
+    "and see the descriptor, the inode and what the kernel knows.",
+    "license": {"name": "MIT", "identifier": "MIT"},
+}
+_PROBLEM: Final = {
+    "description": "It was refused; the body says by which system call, with which errno, and what to do.",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+_IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The ETag of the socket that is meant; 412 if the number is another's now.",
+}
+_TOKEN: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "Over TCP only; on the Unix socket the kernel tells who calls.",
+}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what stands twice twice; a person reads it, and anchors mean nothing to them."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Never refer back."""
+        del data
+        return True
+
+
+def describe_fields(api: Api) -> None:
+    """Teach the document our own field types; before any blueprint is registered."""
+
+    def form(_converter: object, field: Field[Any], ret: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if type(field) in _FORMS:
+            ret.pop("default", None)  # it is the number that was read, not what one writes
+        return _FORMS.get(type(field), {})
+
+    api.spec.plugins[1].converter.add_attribute_function(form)
+
+
+def document(api: Api) -> dict[str, Any]:
+    """Return the OpenAPI document of an application."""
+    if "Problem" not in api.spec.components.schemas:
+        api.spec.components.schema("Problem", schema=ProblemSchema())
+    found: dict[str, Any] = api.spec.to_dict()
+    for path, operations in found["paths"].items():
+        for method in _METHODS:
+            if method in operations:
+                _complete(path, operations[method])
+    components = {**found["components"], "securitySchemes": {"token": _TOKEN}}
+    return {
+        "openapi": found["openapi"],
+        "info": {**found["info"], "version": __version__, **_INFO},
+        "security": [{}, {"token": []}],
+        "tags": found["tags"],
+        "paths": found["paths"],
+        "components": components,
+    }
+
+
+def text_of(api: Api) -> str:
+    """Write the document as YAML."""
+    text: str = yaml.dump(document(api), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return text
+
+
+def document_text() -> str:
+    """Make the document without a daemon; this is what ``openapi.yaml`` holds.
+
+    Needs no service: the document is made of schemas and docstrings alone.
+    """
+    from socketd.web.app import WebSettings, create_app  # noqa: PLC0415 (app imports this module)
+
+    settings = WebSettings(0, 0, 0, 0, 0, 0, None, __version__)
+    app = create_app(None, waiter_for=lambda _: None, settings=settings)  # type: ignore[arg-type, return-value]
+    return text_of(app.extensions["socketd.api"])
+
+
+def _complete(path: str, operation: dict[str, Any]) -> None:
+    """Add what holds for every operation: problems, and ``If-Match`` where one socket is meant."""
+    responses = operation["responses"]
+    responses["default"] = _PROBLEM
+    responses.pop("422", None)
+    if "{ref}" in path:
+        operation.setdefault("parameters", []).append(_IF_MATCH)
+    for parameter in operation.get("parameters", []):
+        if parameter["name"] == "ref":
+            parameter["description"] = "A descriptor number or a name."
