@@ -25,6 +25,11 @@ _TCP_LISTEN: Final = 10
 _TCP_WITHOUT_PEER: Final = (2, _TCP_CLOSE, _TCP_LISTEN)  # getpeername answers ENOTCONN
 _KERNEL: Final = (0, 0)
 _WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 (compared with, never bound to)
+_DEFAULT_PROTOCOLS: Final = {
+    socket.SOCK_STREAM: socket.IPPROTO_TCP,
+    socket.SOCK_DGRAM: socket.IPPROTO_UDP,
+}
+"""What protocol 0 becomes (ip(7))."""
 _UINT32_MAX: Final = 2**32 - 1
 _TCP_STATES: Final = {
     2: "connecting",  # SYN_SENT
@@ -214,15 +219,16 @@ def info(entry: Entry) -> Info:
     )
 
 
-def holder_hint(family: int, protocol: int, sockaddr: object) -> str | None:
+def holder_hint(address: Address | None, kind: int, protocol: int) -> str | None:
     """Say who is bound to an inet address, for the hint of an EADDRINUSE; ``None`` if nobody is found.
 
     The kernel tells uid and inode to everybody (as ``ss -e`` does).
     """
-    if family not in _INET or not isinstance(sockaddr, tuple):
+    if address is None or address.family not in _INET:
         return None
+    host, port, *_ = address.sockaddr
     try:
-        found = sock_diag.owner_of(family, protocol, sockaddr[0], sockaddr[1])
+        found = sock_diag.owner_of(address.family, protocol or _DEFAULT_PROTOCOLS.get(kind, 0), host, port)
     except OSError:  # no inet_diag for this protocol
         return None
     return None if found is None else f"it is held by a socket of uid {found[1]} (inode {found[0]})"

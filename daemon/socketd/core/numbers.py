@@ -84,6 +84,8 @@ class Numbers:
         return number
 
     def _wake_rested(self) -> None:
+        if not self._order:
+            return
         now = self._clock.monotonic()
         while self._order and (len(self._order) > self._most_resting or self._resting[self._order[0]] <= now):
             del self._resting[self._order.popleft()]

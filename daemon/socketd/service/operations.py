@@ -50,7 +50,7 @@ class Operations:
             try:
                 made = calls.bind(entry.sock, address)
             except KernelRefusedError as error:
-                raise with_holder(error, entry.family, entry.protocol, address.sockaddr) from error
+                raise with_holder(error, address, entry.type, entry.protocol) from error
             entry.socket_file = made or entry.socket_file
 
         self._try_each(entry, endpoint, socket.AI_PASSIVE, attempt)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from socketd.core.creation import Plan, Specification
+    from socketd.core.address import Address
     from socketd.core.entry import Entry
     from socketd.core.seams import Resolver, SocketFactory
     from socketd.core.table import SocketTable
@@ -202,9 +203,7 @@ class Sockets:
                 return creation.make(self._table, self._factory, wanted, plan, origin, patience)
             except KernelRefusedError as error:
                 if first is None:
-                    first = with_holder(
-                        error, plan.family, wanted.protocol, plan.local.sockaddr if plan.local else None
-                    )
+                    first = with_holder(error, plan.local, wanted.type, wanted.protocol)
         assert first is not None  # noqa: S101 (there is at least one plan)
         raise first
 
@@ -215,11 +214,11 @@ class Sockets:
 
 
 def with_holder(
-    error: KernelRefusedError, family: int, protocol: int, sockaddr: object
+    error: KernelRefusedError, address: Address | None, kind: int, protocol: int
 ) -> KernelRefusedError:
     """Add to a refused bind who has the address."""
     if error.symbol == "EADDRINUSE":
-        holder = inspection.holder_hint(family, protocol, sockaddr)
+        holder = inspection.holder_hint(address, kind, protocol)
         if holder is not None:
             error.hint = f"{holder}; {error.hint}"
     return error

@@ -7,10 +7,11 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from flask_smorest import Api
 
-from socketd.web import errors, spec
+from socketd.errors import InvalidRequestError
+from socketd.web import errors, idempotency, spec
 from socketd.web.caller import EXTENSION, House, WebSettings
 from socketd.web.reference import blueprint as reference
 from socketd.web.resources import BLUEPRINTS
@@ -55,6 +56,8 @@ def create_app(
     app.register_blueprint(reference)
     app.extensions["socketd.api"] = api
     app.before_request(_name_request)
+    app.before_request(_refuse_unknown_query)
+    idempotency.install(app)
     app.after_request(_tell_name)
     return app
 
@@ -63,6 +66,19 @@ def _name_request() -> None:
     """Take the caller's own request id if it is a sane one, so that both logs can be matched."""
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+
+
+def _refuse_unknown_query() -> None:
+    """Refuse a query where none is read; where one is, its schema refuses what it does not know.
+
+    Raises:
+        InvalidRequestError: There is one.
+    """
+    if not request.args or request.endpoint is None:
+        return
+    documented = getattr(current_app.view_functions[request.endpoint], "_apidoc", {}).get("arguments", {})
+    if not any(parameter["in"] == "query" for parameter in documented.get("parameters", ())):
+        raise InvalidRequestError("this operation reads no query", member=next(iter(request.args)))
 
 
 def _tell_name(response: Response) -> Response:

@@ -1,8 +1,10 @@
-"""Errors on the wire: the one table of statuses, the one body (RFC 9457), and what turns each error into it."""
+"""Errors on the wire: the one table of statuses, the one body (RFC 9457)."""
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +25,7 @@ CLIENT_CLOSED_REQUEST: Final = 499  # nginx's; nobody is there to read it, but t
 _RETRY_AFTER_S: Final = "1"
 
 # By meaning, where the errno alone does not tell.
-_BY_CLASS: Final[Mapping[type[errors.SocketdError], int]] = {
+_BY_CLASS: Final[Mapping[type, int]] = {
     errors.InvalidRequestError: 422,
     errors.ResolveError: 422,
     errors.UnauthenticatedError: 401,
@@ -59,8 +61,10 @@ _HTTP_SYMBOLS: Final = {404: "ENOENT", 405: "EOPNOTSUPP", 413: "EMSGSIZE", 415: 
 
 def status_of(error: errors.SocketdError) -> int:
     """Give the HTTP status of an error: by its meaning, else by its errno."""
-    by_class = _BY_CLASS.get(type(error))
-    return _BY_SYMBOL.get(error.symbol, _REST) if by_class is None else by_class
+    for meaning in type(error).__mro__:
+        if meaning in _BY_CLASS:
+            return _BY_CLASS[meaning]
+    return _BY_SYMBOL.get(error.symbol, _REST)
 
 
 def problem(error: errors.SocketdError) -> dict[str, Any]:
@@ -116,7 +120,6 @@ def _http(error: HTTPException) -> Response:
     return answer(
         {
             **_plain(status, error.name, error.description or error.name),
-            "errno": "EINVAL" if members else _HTTP_SYMBOLS.get(status, "EINVAL"),
             **({"code": "invalid_request", "detail": _told(members), "members": members} if members else {}),
         },
         headers,
@@ -125,7 +128,7 @@ def _http(error: HTTPException) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     """Answer a fault of ours: logged with its traceback, told without it."""
-    log.exception("request %s failed", g.get("request_id", "-"), exc_info=error)
+    log.error("request %s failed", g.get("request_id", "-"), exc_info=error)
     return answer(_plain(500, "Internal Server Error", "the daemon made a mistake; its log has the details"))
 
 
@@ -133,13 +136,13 @@ def _plain(status: int, title: str, detail: str) -> dict[str, Any]:
     symbol = _HTTP_SYMBOLS.get(status, "EINVAL")
     return {
         "type": f"/docs/errors#{symbol}",
-        "title": title,
+        "title": os.strerror(getattr(errno, symbol)) if symbol == "EINVAL" else title,
         "status": status,
         "detail": detail,
         "instance": g.get("request_id", "-"),
         "code": title.lower().replace(" ", "_"),
         "errno": symbol,
-        "number": None,
+        "number": getattr(errno, symbol),
         "syscall": None,
         "socket": None,
         "hint": None,

@@ -15,7 +15,7 @@ from socketd.web.representation import json
 from socketd.web.schemas.host import HealthSchema, ServiceSchema
 
 blueprint = ApiBlueprint("root", __name__, description="The service itself")
-EXTENSIONS: tuple[str, ...] = ()
+EXTENSIONS = ("idempotency",)
 _LINKS = {
     "sockets": "/v1/sockets",
     "process": "/v1/process",

@@ -93,7 +93,7 @@ def get_socket(query: dict[str, Any], ref: str) -> Response:
 def close_socket(query: dict[str, Any], ref: str) -> Response:
     """Close a socket; calls that wait on it end with EBADF."""
     service().sockets.close(call(), ref, shut_duplicates=query["shutdown"])
-    return Response(status=204)
+    return _nothing()
 
 
 @blueprint.post("/sockets/<ref>/accept")
@@ -121,6 +121,13 @@ def create_pair(body: dict[str, Any]) -> Response:
     return many_sockets(
         service().sockets.pair(asked, family, kind, number, names), asked.waiter.give_way, 201
     )
+
+
+def _nothing() -> Response:
+    """Answer 204, without the Content-Type that Flask gives to no content."""
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
 
 
 def _fields(text: str | None) -> list[str] | None:

@@ -79,7 +79,7 @@ def name_field(**kwargs: Any) -> fields.String:
     """Make the field of a socket's name."""
     return fields.String(
         validate=validate.Regexp(
-            re.compile(NAME.pattern + r"\Z"), error="Must match [A-Za-z][A-Za-z0-9._@-]{0,254}."
+            re.compile(NAME.pattern + r"\Z"), error="Must match [A-Za-z][A-Za-z0-9._@-]{{0,254}}."
         ),
         metadata={
             "description": "Unique; may stand wherever a descriptor number may.",

@@ -1,0 +1,184 @@
+"""``Idempotency-Key``: the answer of a POST is kept a while, so that a repeat is answered and not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from flask import Flask, Request, Response, g, request
+
+from socketd.errors import InvalidRequestError
+from socketd.web.caller import call, house
+
+if TYPE_CHECKING:
+    from socketd.core.seams import Pause
+    from socketd.service import Call
+
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_KEPT_S: Final = 600.0
+_MOST_ANSWERS: Final = 1024
+_MOST_BYTES: Final = 32 * 1024 * 1024
+_MOST_CALLERS: Final = 64
+_FORGOTTEN_AT_ONCE: Final = 32
+"""So that no request pays for many; the bounds are met again within a few."""
+# What says that nothing was done, and that asking again may turn out otherwise, is not kept.
+_NOT_KEPT: Final = frozenset({401, 429, 499, 500, 503})
+
+
+class KeyReusedError(InvalidRequestError):
+    """The key came before, with another request."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this Idempotency-Key was used for another request",
+            hint="make a new key for each thing to be done",
+        )
+
+
+@dataclass(slots=True, eq=False)
+class _Record:
+    """One request with its key: under way while it has no answer."""
+
+    digest: bytes
+    started_at: float
+    answer: tuple[int, list[tuple[str, str]], bytes] | None = None
+    waiting: set[Pause] = field(default_factory=set)
+
+    @property
+    def size(self) -> int:
+        return 0 if self.answer is None else len(self.answer[2])
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """The records of one caller, oldest first, and the bytes their answers take."""
+
+    records: OrderedDict[str, _Record] = field(default_factory=OrderedDict)
+    total_bytes: int = 0
+
+    def keep(self, record: _Record, response: Response) -> None:
+        """Keep an answer; forget the oldest until the rest is young, few and small enough."""
+        headers = [(name, value) for name, value in response.headers if name != "X-Request-Id"]
+        record.answer = (response.status_code, headers, response.get_data())
+        self.total_bytes += record.size
+        oldest = time.monotonic() - _KEPT_S
+        for key in list(islice(self.records, _FORGOTTEN_AT_ONCE)):
+            is_young = self.records[key].started_at > oldest
+            if is_young and len(self.records) <= _MOST_ANSWERS and self.total_bytes <= _MOST_BYTES:
+                return
+            if self.records[key].answer is not None:  # one under way is not forgotten
+                self.total_bytes -= self.records.pop(key).size
+
+
+class Answers:
+    """Kept answers, by caller and key; bounded in number, bytes and time for each caller."""
+
+    def __init__(self) -> None:
+        self._shelves: OrderedDict[tuple[str, int], _Shelf] = OrderedDict()
+
+    def begin(self, asked: Call, key: str, digest: bytes) -> _Record | Response:
+        """Start a request under its key, or give the answer that is kept.
+
+        A repeat that comes while the first is still under way waits for it: the first ends at once
+        if its client has gone, and then the repeat is done instead.
+
+        Raises:
+            KeyReusedError: The key belongs to another request.
+        """
+        while True:
+            records = self._shelf(asked).records
+            record = records.get(key)
+            if record is None:
+                record = records[key] = _Record(digest, time.monotonic())
+                return record
+            if record.digest != digest:
+                raise KeyReusedError
+            if record.answer is not None:
+                return _replay(record.answer)
+            self._wait(asked, record)
+
+    def finish(self, asked: Call, key: str, record: _Record, response: Response | None) -> None:
+        """Keep the answer, or forget the request if nothing was done."""
+        shelf = self._shelf(asked)
+        if response is None or response.status_code in _NOT_KEPT:
+            shelf.records.pop(key, None)
+        else:
+            shelf.keep(record, response)
+        for pause in record.waiting:
+            pause.ring()
+
+    def _shelf(self, asked: Call) -> _Shelf:
+        who = (asked.caller.via, asked.caller.uid)
+        shelf = self._shelves.setdefault(who, _Shelf())
+        self._shelves.move_to_end(who)
+        if len(self._shelves) > _MOST_CALLERS:
+            self._shelves.popitem(last=False)
+        return shelf
+
+    @staticmethod
+    def _wait(asked: Call, record: _Record) -> None:
+        patience = asked.patience(house().settings.max_timeout_s, house().service.limits)
+        with asked.waiter.pause() as pause:
+            record.waiting.add(pause)
+            try:
+                if not pause.wait(patience.deadline):
+                    raise patience.over("idempotent request")
+            finally:
+                record.waiting.discard(pause)
+
+
+def install(app: Flask) -> None:
+    """Put the store in front of every POST that names a key."""
+    answers = Answers()
+
+    def begin() -> Response | None:
+        key = request.headers.get("Idempotency-Key")
+        if key is None or request.method != "POST":
+            return None
+        if not _KEY.fullmatch(key):
+            raise InvalidRequestError(
+                "Idempotency-Key must be 1 to 255 visible ASCII characters", member="Idempotency-Key"
+            )
+        asked = call()
+        found = answers.begin(asked, key, _digest(request))
+        if isinstance(found, Response):
+            return found
+        g.idempotent = (asked, key, found)
+        return None
+
+    def finish(response: Response) -> Response:
+        begun = g.pop("idempotent", None)
+        if begun is not None:
+            asked, key, record = begun
+            answers.finish(asked, key, record, response)
+        return response
+
+    def abandon(_error: BaseException | None) -> None:
+        begun = g.pop("idempotent", None)  # the request ended without any answer
+        if begun is not None:
+            asked, key, record = begun
+            answers.finish(asked, key, record, None)
+
+    app.before_request(begin)
+    app.after_request(finish)
+    app.teardown_request(abandon)
+
+
+def _digest(of: Request) -> bytes:
+    """Tell requests apart by all that the answer depends on."""
+    parts = (of.full_path, of.mimetype, of.headers.get("Accept", ""), of.headers.get("If-Match", ""))
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass") + b"\0" + of.get_data()).digest()
+
+
+def _replay(answer: tuple[int, list[tuple[str, str]], bytes]) -> Response:
+    status, headers, body = answer
+    response = Response(body, status, headers)
+    response.headers["Idempotency-Replayed"] = "true"
+    return response

@@ -1,0 +1,145 @@
+"""The OpenAPI document as records: what the page of operations shows, with every ``$ref`` resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from socketd.web import reference_examples, reference_schemas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from socketd.web.reference_schemas import Member, Shape
+
+METHODS: Final = ("get", "post", "put", "delete")
+_DEFAULT: Final = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter; ``where`` is path, query or header."""
+
+    where: str
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A body of a request or of an answer, as one media type; ``status`` and ``text`` of an answer alone."""
+
+    media_type: str
+    shape: Shape
+    status: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path.
+
+    Attributes:
+        anchor: Its place in the page.
+        summary: One line.
+        text: What there is to say besides; may be empty.
+        is_body_required: Of a request without a body, ``False``.
+        answers: What a success looks like; every failure is a Problem.
+        curl: A command that makes it.
+    """
+
+    method: str
+    path: str
+    anchor: str
+    summary: str
+    text: str
+    parameters: tuple[Parameter, ...]
+    bodies: tuple[Content, ...]
+    is_body_required: bool
+    answers: tuple[Content, ...]
+    curl: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Operations of one kind."""
+
+    name: str
+    title: str
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Everything on the page; ``shapes`` are those that some operation leads to, by name."""
+
+    title: str
+    version: str
+    text: str
+    groups: tuple[Group, ...]
+    shapes: tuple[Shape, ...]
+
+
+def read(document: Mapping[str, Any]) -> Reference:
+    """Turn an OpenAPI document into the page's content."""
+    operations = list(_operations(document))
+    groups = (
+        Group(tag["name"], tag["description"], tuple(made for name, made in operations if name == tag["name"]))
+        for tag in document["tags"]
+    )
+    info = document["info"]
+    return Reference(
+        info["title"],
+        info["version"],
+        info["description"],
+        tuple(group for group in groups if group.operations),
+        reference_schemas.components(document),
+    )
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, Operation]]:
+    for path, methods in document["paths"].items():
+        for method in METHODS:
+            if method in methods:
+                found = methods[method]
+                common = methods.get("parameters", [])
+                yield found["tags"][0], _operation(document, (method.upper(), path), found, common)
+
+
+def _operation(
+    document: Mapping[str, Any], route: tuple[str, str], found: Mapping[str, Any], common: list[dict[str, Any]]
+) -> Operation:
+    method, path = route
+    body = found.get("requestBody", {})
+    words = path.removeprefix("/v1").replace("/", " ").replace("{", "").replace("}", "").split()
+    return Operation(
+        method=method,
+        path=path,
+        anchor="-".join([method.lower(), *(words or ["service"])]),
+        summary=found.get("summary", ""),
+        text=found.get("description", ""),
+        parameters=tuple(_parameter(each) for each in [*common, *found.get("parameters", [])]),
+        bodies=tuple(_contents(document, body)),
+        is_body_required=body.get("required", False),
+        answers=tuple(_answers(document, found["responses"])),
+        curl=reference_examples.curl(method, path),
+    )
+
+
+def _parameter(found: Mapping[str, Any]) -> Parameter:
+    schema = {"description": found.get("description", ""), **found.get("schema", {})}
+    is_required = found.get("required", False)
+    return Parameter(found["in"], reference_schemas.member(found["name"], schema, is_required=is_required))
+
+
+def _contents(document: Mapping[str, Any], body: Mapping[str, Any], status: str = "") -> Iterator[Content]:
+    text = body.get("description", "")
+    for media_type, content in body.get("content", {}).items():
+        yield Content(media_type, reference_schemas.shape(document, content.get("schema", {})), status, text)
+
+
+def _answers(document: Mapping[str, Any], responses: Mapping[str, Any]) -> Iterator[Content]:
+    for status, response in sorted(responses.items()):
+        if status == _DEFAULT:
+            continue
+        contents = list(_contents(document, response, status))
+        yield from contents or [Content("", reference_schemas.shape(document, {}), status, response["description"])]
