@@ -1,0 +1,161 @@
+"""The client: one daemon, one session, everything the API offers."""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from urllib.parse import quote
+
+from socketd_client import constants
+from socketd_client.byteorder import ByteOrders
+from socketd_client.endpoint import Endpoint, default_url
+from socketd_client.exchange import Call, Exchange
+from socketd_client.handle import Socket
+from socketd_client.process import Process
+from socketd_client.records import Network, Resolution, ServiceInfo
+from socketd_client.reference import NotYetError, wait
+from socketd_client.sockets import Sockets
+from socketd_client.wire import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+
+DEFAULT_TIMEOUT_S: Final = 10.0
+
+
+class Ready(NamedTuple):
+    """A socket that ``poll`` found ready; ``events`` is a mask of ``select.POLLIN`` and so on."""
+
+    socket: Socket
+    events: int
+
+
+class Client:
+    """A client of one daemon; several threads may use it at once.
+
+    Args:
+        url: ``unix:///run/socketd/api.sock``, ``http://127.0.0.1:8080`` or ``https://…``; by default this
+            user's daemon if one runs, else the system's.
+        token: Bearer token; over TCP the daemon asks for one.
+        timeout_s: How long connecting may take, and an answer beyond what its call waits for.
+
+    Example::
+
+        with Client.from_env() as client:
+            listener = client.sockets.create(bind=("127.0.0.1", 0), listen=True)
+            print(listener.getsockname(), listener.pid, listener.fd)
+
+    Raises:
+        ValueError: ``url`` is none of these, or ``timeout_s`` is not above 0.
+    """
+
+    def __init__(
+        self, url: str | None = None, *, token: str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> None:
+        if not timeout_s > 0:
+            raise ValueError("timeout_s must be above 0 seconds")
+        endpoint = Endpoint.parse(default_url(os.environ) if url is None else url)
+        self._exchange = Exchange(endpoint, token=token, timeout_s=timeout_s)
+        self.sockets = Sockets(self._exchange)
+        self.process = Process(self._exchange)
+        self.byteorder = ByteOrders(self._exchange)
+
+    @classmethod
+    def from_env(
+        cls, environ: Mapping[str, str] | None = None, *, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> Self:
+        """Make the client that ``SOCKETD_URL`` and ``SOCKETD_TOKEN`` describe; unset, the default's."""
+        known = os.environ if environ is None else environ
+        url = known.get("SOCKETD_URL") or default_url(known)
+        return cls(url, token=known.get("SOCKETD_TOKEN") or None, timeout_s=timeout_s)
+
+    @property
+    def url(self) -> str:
+        """Where the daemon is."""
+        return self._exchange.endpoint.url
+
+    def info(self) -> ServiceInfo:
+        """Return the daemon's description of itself."""
+        return self._exchange.service(fresh=True)
+
+    def health(self) -> bool:
+        """Tell whether the daemon says that it is well; needs no token."""
+        return bool(self._exchange.json(Call("GET", "/healthz")).get("status") == "ok")
+
+    def addrinfo(
+        self,
+        host: str | None = None,
+        service: int | str | None = None,
+        *,
+        family: int | str | None = None,
+        type: int | str | None = None,  # noqa: A002 - the socket module's name for it
+        flags: Iterable[str] = (),
+    ) -> Resolution:
+        """Resolve with ``getaddrinfo`` on the daemon's host; flags by name (``AI_PASSIVE``).
+
+        Raises:
+            socket.gaierror: Nothing was found.
+        """
+        query = {
+            "host": host,
+            "service": service,
+            "family": None if family is None else constants.family_name(family),
+            "type": None if type is None else constants.type_name(type),
+            "flags": tuple(flags) or None,
+        }
+        return Resolution.from_json(self._exchange.json(Call("GET", "/v1/addrinfo", query)))
+
+    def network(self, address: str, prefix: int) -> Network:
+        """Explain an address and its prefix length."""
+        path = f"/v1/networks/{quote(address, safe='')}/{prefix}"
+        return Network.from_json(self._exchange.json(Call("GET", path)))
+
+    def poll(
+        self, sockets: Iterable[Socket | tuple[Socket, int]], timeout: float | None = None
+    ) -> list[Ready]:
+        """Wait until some of several sockets are ready.
+
+        Args:
+            sockets: Handles, each alone (``POLLIN`` is meant) or with a mask of ``select.poll`` events.
+            timeout: Seconds; ``None`` waits for ever, 0 does not wait.
+
+        Returns:
+            Those that are ready, ``[]`` if the time is over. One closed meanwhile has ``POLLNVAL``.
+        """
+        asked = [(item, select.POLLIN) if isinstance(item, Socket) else item for item in sockets]
+        by_fd = {sock.fd: sock for sock, _ in asked}
+        entries = [{"socket": sock.fd, "events": constants.poll_event_names(mask)} for sock, mask in asked]
+
+        def ask(timeout_s: float) -> list[Ready]:
+            body: dict[str, Any] = {"sockets": entries, "timeout": timeout_s}
+            found = listed(
+                self._exchange.json(Call("POST", "/v1/poll", body=body, wait_s=timeout_s)), "ready"
+            )
+            if not found and timeout_s:
+                raise NotYetError
+            return [Ready(by_fd[one["socket"]], constants.poll_mask(one["events"])) for one in found]
+
+        try:
+            return wait(ask, timeout)
+        except NotYetError:
+            return []
+
+    def close(self) -> None:
+        """Close the connections; the daemon's sockets stay."""
+        self._exchange.close()
+
+    def __enter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Show where the daemon is."""
+        return f"{type(self).__name__}({self.url!r})"

@@ -1,0 +1,184 @@
+"""The socket handle: a socket of the daemon with the method names of ``socket.socket``."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+
+from socketd_client import constants
+from socketd_client.errors import ApiError, ApiTimeoutError, TransportError
+from socketd_client.exchange import Call
+from socketd_client.naming import unbound, wire_address
+from socketd_client.options import Options
+from socketd_client.records import KernelView, SocketInfo
+from socketd_client.reference import TIMED_OUT, NotYetError, wait
+from socketd_client.transfer import Transfer
+from socketd_client.wire import listed
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from socketd_client.addresses import Address, SocketAddress
+
+_DEFAULT_BACKLOG: Final = min(socket.SOMAXCONN, 128)
+
+
+class Socket(Transfer, Options):
+    """A socket that the daemon holds.
+
+    Closing ends it, and leaving a ``with`` block closes; dropping the object does not: the daemon keeps the
+    socket, and ``client.sockets.get`` finds it again. Every request names the socket's cookie, so the object
+    never acts on another socket that has the number later. Several threads may use one handle. Example::
+
+        with client.sockets.create(bind=("127.0.0.1", 0), listen=True) as listener:
+            listener.settimeout(30)
+            connection, address = listener.accept()
+            connection.sendall(b"hello")
+    """
+
+    def bind(self, address: SocketAddress | Address, /) -> None:
+        """Give the socket a local address."""
+        self._refresh("POST", "/bind", {"address": wire_address(address, self.snapshot.family, "bind")})
+
+    def listen(self, backlog: int = _DEFAULT_BACKLOG, /) -> None:
+        """Let connections come, ``backlog`` of them waiting to be accepted."""
+        self._refresh("POST", "/listen", {"backlog": max(backlog, 0)})
+
+    def accept(self) -> tuple[Socket, SocketAddress]:
+        """Wait for a connection; return a blocking handle for it, and the peer's address."""
+
+        def ask(timeout_s: float) -> SocketInfo:
+            answer = self._call("POST", "/accept", {"timeout": timeout_s}).json()
+            first = listed(answer, "sockets")[:1]
+            return SocketInfo.from_json(first[0] if first else {})
+
+        accepted = wait(ask, self._timeout_s)
+        peer = "" if accepted.peer is None else accepted.peer.as_tuple()
+        return Socket(self._exchange, accepted), peer
+
+    def connect(self, address: SocketAddress | Address, /) -> None:
+        """Connect to a peer.
+
+        Raises:
+            TimeoutError: The time is over; the attempt goes on in the daemon, as it would locally.
+            BlockingIOError: EINPROGRESS, with a timeout of 0.
+        """
+        to = wire_address(address, self.snapshot.family, "connect")
+        rounds = itertools.count()
+
+        def ask(wait_s: float) -> None:
+            # A second connect(2) would be EALREADY, except where a Unix socket never got into the queue.
+            if next(rounds) and self.snapshot.family != "unix":
+                self._finish_connect(wait_s)
+            else:
+                self._refresh("POST", "/connect", {"address": to, "timeout": wait_s})
+
+        wait(ask, self._timeout_s)
+
+    def connect_ex(self, address: SocketAddress | Address, /) -> int:
+        """Connect as ``connect`` does, but return the errno, 0 for success."""
+        try:
+            self.connect(address)
+        except (TransportError, socket.gaierror):
+            raise
+        except (NotYetError, ApiTimeoutError) as error:
+            return errno.ETIMEDOUT if getattr(error, "code", TIMED_OUT) != TIMED_OUT else errno.EAGAIN
+        except OSError as error:
+            if error.errno is None:
+                raise
+            return error.errno
+        return 0
+
+    def shutdown(self, how: int, /) -> None:
+        """Shut one direction or both, for everybody who has the socket."""
+        self._refresh("POST", "/shutdown", {"how": constants.how_name(how)})
+
+    def close(self) -> None:
+        """Close the socket in the daemon. A second call does nothing.
+
+        Raises:
+            OSError: EBADF, it was closed through another handle.
+        """
+        if self._is_closed:
+            return
+        try:
+            self._call("DELETE")
+        except ApiError:
+            self._is_closed = True
+            raise
+        self._is_closed = True
+
+    def detach(self) -> int:
+        """Let go of the socket without closing it; return the number for ``client.sockets.get``."""
+        number = self.fileno()
+        self._is_closed = True
+        return number
+
+    def fileno(self) -> int:
+        """Return a number that stands for the socket, ``2**30 + fd``; -1 once closed.
+
+        The descriptor is the daemon's; in *this* process its number, ``fd``, may be an unrelated file, which
+        ``os.close`` or ``select`` would then hit. No process has descriptors this high, so those get EBADF.
+        """
+        return -1 if self._is_closed else constants.FILENO_BASE + self.fd
+
+    def getsockname(self) -> SocketAddress:
+        """Return the local address."""
+        local = self.info().local
+        return unbound(self.snapshot.family) if local is None else local.as_tuple()
+
+    def getpeername(self) -> SocketAddress:
+        """Return the peer's address.
+
+        Raises:
+            OSError: ENOTCONN.
+        """
+        peer = self.info().peer
+        if peer is None:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        return peer.as_tuple()
+
+    def info(self) -> SocketInfo:
+        """Ask what the socket is now."""
+        return self._refresh("GET")
+
+    def inspect(self) -> KernelView:
+        """Ask what the kernel knows about the socket: queues, memory, TCP_INFO."""
+        return KernelView.from_json(self._call("GET", "/info").json())
+
+    def __enter__(self) -> Self:
+        """Return the handle."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Close the socket."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Show what the daemon last said; asks nothing."""
+        shot = self.snapshot
+        words = [f"fd={-1 if self._is_closed else shot.fd}", shot.family, shot.type, shot.state]
+        words += [f"name={shot.name!r}"] if shot.name else []
+        words += [f"local={shot.local}"] if shot.local else []
+        words += [f"peer={shot.peer}"] if shot.peer else []
+        return f"<{type(self).__name__} {' '.join(words)}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled, as sockets do: get it again by number or name."""
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+    def _finish_connect(self, timeout_s: float) -> None:
+        """Wait for an attempt that is under way, and raise what became of it."""
+        body: dict[str, Any] = {"sockets": [{"socket": self.fd, "events": ["POLLOUT"]}], "timeout": timeout_s}
+        answer = self._exchange.json(Call("POST", "/v1/poll", body=body, wait_s=timeout_s))
+        if not listed(answer, "ready"):
+            raise NotYetError("timed out")
+        number = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            raise OSError(number, os.strerror(number))
+        self._refresh("GET")
