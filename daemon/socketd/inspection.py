@@ -1,4 +1,4 @@
-"""One held socket as the kernel sees it right now: state, addresses, queues. Nothing here is remembered."""
+"""One held socket as the kernel sees it right now, nothing of it remembered."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from socketd.kernel import facts, sock_diag, tcp_info
 if TYPE_CHECKING:
     from socketd.core.entry import Entry
 
+_IPPROTO_MPTCP: Final = 262
 _INET: Final = (socket.AF_INET, socket.AF_INET6)
 _POLLERR: Final = 0x008
 _POLLHUP: Final = 0x010
@@ -25,7 +26,7 @@ _TCP_LISTEN: Final = 10
 _TCP_WITHOUT_PEER: Final = (2, _TCP_CLOSE, _TCP_LISTEN)  # getpeername answers ENOTCONN
 _KERNEL: Final = (0, 0)
 _WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 (compared with, never bound to)
-_DEFAULT_PROTOCOLS: Final = {
+_DEFAULT_PROTOCOLS: Final[dict[int, int]] = {
     socket.SOCK_STREAM: socket.IPPROTO_TCP,
     socket.SOCK_DGRAM: socket.IPPROTO_UDP,
 }
@@ -59,8 +60,8 @@ STATES: Final = (
 ``shut``: both directions by us, and the peer has not ended its own (TCP), or there is none that could (UDP).
 ``closed``: nothing can go either way any more. A Unix stream shut both ways is that at once, and whether its
 reading side was shut by us or its peer's writing side by the peer is one and the same to the kernel
-(unix_shutdown tells both ends): ``peer-closed``. That the writing side of a datagram or seqpacket socket
-was shut is shown by no call that changes nothing.
+(unix_shutdown tells both ends): ``peer-closed``. MPTCP does not tell these two apart either, and that the
+writing side of an MPTCP, datagram or seqpacket socket was shut is shown by no call that changes nothing.
 """
 
 
@@ -137,6 +138,8 @@ class View:
         ready = facts.readiness(self._fd)
         if number in _TCP_FIN_WAIT:
             return "shut" if ready & _POLLRDHUP else "shut-write"
+        if number == _TCP_ESTABLISHED and self.entry.protocol == _IPPROTO_MPTCP:
+            return self._mptcp_state(ready)
         if number == _TCP_ESTABLISHED:
             # The peer's FIN would have made it CLOSE_WAIT, so a shut reading side is our own.
             return "shut-read" if ready & _POLLRDHUP else "connected"
@@ -144,6 +147,13 @@ class View:
             return "error"
         # tcp_poll: a socket that was connected once is shut down both ways, a fresh one is not; both hang up.
         return "closed" if ready & _POLLRDHUP else self._unconnected()
+
+    @staticmethod
+    def _mptcp_state(ready: int) -> str:
+        """Tell by poll(2) alone: TCP_INFO is that of a subflow, which stays ESTABLISHED beyond DATA_FIN."""
+        if ready & _POLLHUP:
+            return "shut"
+        return "peer-closed" if ready & _POLLRDHUP else "connected"
 
     def _state(self) -> str:
         if self._is_listening():

@@ -1,1 +1,1 @@
-"""The core: what owns descriptors. Pure of HTTP, of /proc and of any event loop."""
+"""The core, which owns descriptors and is pure of HTTP, of /proc and of any event loop."""

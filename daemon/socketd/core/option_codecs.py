@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-import math
 import struct
 import sys
 from dataclasses import dataclass
@@ -147,8 +146,8 @@ def _encode_timeval(value: object) -> bytes:
         raise bad_value(
             f"{quoted(value)} is outside 0..{_SECONDS_MAX} seconds", hint="0 means to wait for ever"
         )
-    # Rounded up: 0.1 µs must not become 0, which means to wait for ever.
-    return struct.pack("@ll", *divmod(math.ceil(round(value * _MICROSECONDS, 3)), _MICROSECONDS))
+    # 0.1 µs must not become 0, which means to wait for ever.
+    return struct.pack("@ll", *divmod(max(round(value * _MICROSECONDS), value > 0), _MICROSECONDS))
 
 
 def _decode_string(raw: bytes) -> str:

@@ -45,6 +45,9 @@ class Incoming:
     flags: int
 
 
+_END: Final = Incoming(b"", 0, None, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """What one call got; ``is_eof`` when the peer has ended its direction and nothing is left."""
@@ -174,7 +177,7 @@ def _receive_messages(entry: Entry, wanted: Wanted, patience: Patience) -> Recei
                 [buffer], 0, wanted.flags | socket.MSG_DONTWAIT | socket.MSG_TRUNC
             )
         except BlockingIOError:
-            return None
+            return None if wanted.flags & socket.MSG_ERRQUEUE or not _is_shut(entry) else _END
         except OSError as error:
             raise refused(error, "recv") from error
         data = bytes(memoryview(buffer)[: min(length, wanted.size)])
@@ -207,13 +210,18 @@ def _following(
         total += len(message.data)
 
 
+def _is_shut(entry: Entry) -> bool:
+    """Whether nothing more will come; a datagram socket in that state says EAGAIN to MSG_DONTWAIT."""
+    return bool(polling.now(entry.fd, polling.POLLRDHUP) & polling.POLLRDHUP)
+
+
 def _is_end(entry: Entry, message: Incoming) -> bool:
     """Tell the end of a connection from a message of no bytes, which looks the same to recv(2).
 
     Only when the reading side is shut can it be the end; but what was queued before comes first, so if
     there is more to see, it was a message.
     """
-    if message.length or not polling.now(entry.fd, polling.POLLRDHUP) & polling.POLLRDHUP:
+    if message.length or not _is_shut(entry):
         return False
     try:
         return not entry.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)

@@ -166,7 +166,7 @@ class SocketTable:
                 family=like.family,
                 type=like.type,
                 protocol=sock.proto,
-                cookie=_COOKIE.unpack(sock.getsockopt(_socket.SOL_SOCKET, SO_COOKIE, 8))[0],
+                cookie=_cookie(sock),
                 inode=os.fstat(number).st_ino,
                 owner_uid=origin.owner_uid,
                 created_at=self._clock.time(),
@@ -189,3 +189,9 @@ class SocketTable:
         for pause in (*pauses, *entry.watchers):
             pause.disarm(entry.fd)
             pause.ring()
+
+
+def _cookie(sock: _socket.socket) -> int:
+    if sock.family == _socket.AF_VSOCK:  # its options CPython gives as numbers of 64 bits, and only so
+        return sock.getsockopt(_socket.SOL_SOCKET, SO_COOKIE)
+    return int(_COOKIE.unpack(sock.getsockopt(_socket.SOL_SOCKET, SO_COOKIE, _COOKIE.size))[0])

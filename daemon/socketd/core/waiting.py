@@ -74,15 +74,16 @@ def _in_turn(
     entry: Entry, events: int, syscall: str, patience: Patience, attempt: Callable[[], T | None]
 ) -> T:
     with patience.waiter.pause() as pause, _turn(entry, events, pause) as is_first:
-        while pause.wait(patience.deadline):
-            if entry.closed:
-                raise ClosedMeanwhileError(entry.reference, syscall)
-            if is_first():
+        # The time is looked at, too: an event that holds would wake the wait for ever.
+        while not entry.closed and time.monotonic() < patience.deadline and pause.wait(patience.deadline):
+            if is_first() and not entry.closed:
                 patience.waiter.check()
                 done = attempt()
                 if done is not None:
                     return done
                 _pace(entry, events, pause, patience)
+    if entry.closed:
+        raise ClosedMeanwhileError(entry.reference, syscall)
     raise patience.over(syscall)
 
 
@@ -110,7 +111,7 @@ def _turn(entry: Entry, events: int, pause: Pause) -> Iterator[Callable[[], bool
         return next(iter(queue)) is pause
 
     try:
-        if is_first():
+        if is_first() and not entry.closed:
             pause.arm(entry.fd, events)
         yield is_first
     finally:

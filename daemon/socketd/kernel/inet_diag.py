@@ -110,7 +110,6 @@ def decode(payload: bytes, protocol: int) -> InetSocket:
     family, state, timer, retrans, local_port, peer_port, local_address, peer_address, interface = fixed[:9]
     cookie_low, cookie_high, expires_ms, rqueue, wqueue, uid, inode = fixed[9:]
     found = netlink.attributes(payload[_MESSAGE.size :])
-    v6only = _number(found, _SKV6ONLY)
     return InetSocket(
         family=family,
         protocol=protocol,
@@ -127,7 +126,7 @@ def decode(payload: bytes, protocol: int) -> InetSocket:
         wqueue=wqueue,
         uid=uid,
         inode=inode,
-        is_v6only=None if v6only is None else bool(v6only),
+        is_v6only=_flag(found, _SKV6ONLY),
         shutdown=_number(found, _SHUTDOWN),
         memory=facts.decode_memory(found[_SKMEMINFO]) if _SKMEMINFO in found else None,
         mark=_number(found, _MARK),
@@ -140,6 +139,11 @@ def _address(family: int, address: bytes, port: bytes) -> tuple[str, int]:
     if length is None:
         raise ValueError(f"inet_diag_msg of family {family}")
     return _socket.inet_ntop(family, address[:length]), int.from_bytes(port, "big")
+
+
+def _flag(found: dict[int, bytes], kind: int) -> bool | None:
+    number = _number(found, kind)
+    return None if number is None else bool(number)
 
 
 def _number(found: dict[int, bytes], kind: int) -> int | None:

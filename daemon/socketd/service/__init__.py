@@ -1,4 +1,4 @@
-"""The only door inward: allowed? then do it. Every way into socketd enters through ``Service``."""
+"""The only door inward, where every way into socketd asks whether it may, and then does it."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ from socketd.service import sameness
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from socketd.core.creation import Plan, Specification
     from socketd.core.address import Address
+    from socketd.core.creation import Plan, Specification
     from socketd.core.entry import Entry
     from socketd.core.seams import Resolver, SocketFactory
     from socketd.core.table import SocketTable

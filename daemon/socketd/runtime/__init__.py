@@ -1,0 +1,1 @@
+"""Process life: configuration, gunicorn, gevent and systemd."""
