@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from socketd.core.entry import UnixFile
 from socketd.core.hints import refused
 from socketd.core.waiting import until_done
+from socketd.errors import BusyError
 
 if TYPE_CHECKING:
     import _socket
@@ -68,12 +69,15 @@ def accept(table: SocketTable, listener: Entry, origin: Origin, patience: Patien
 
     Raises:
         KernelRefusedError: EINVAL if it does not listen, EMFILE, …
+        BusyError: It is out in blocking mode.
         WouldBlockError, WaitTimeoutError, ClosedMeanwhileError, ClientGoneError: Nothing was taken.
 
     Source: accept(2).
     """
 
     def attempt() -> Entry | None:
+        if listener.is_blocking:
+            raise BusyError(listener.reference, "accept")
         # O_NONBLOCK belongs to the open file description, so whoever took a duplicate may have
         # cleared it; a blocking accept would stop the whole daemon.
         os.set_blocking(listener.fd, False)

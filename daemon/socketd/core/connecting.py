@@ -13,7 +13,7 @@ from socketd.core import polling
 from socketd.core.address import UNSPEC, Address
 from socketd.core.hints import refused
 from socketd.core.waiting import until_done
-from socketd.errors import ClosedMeanwhileError
+from socketd.errors import BusyError, ClosedMeanwhileError
 
 if TYPE_CHECKING:
     from socketd.core.entry import Entry
@@ -33,10 +33,13 @@ def connect(entry: Entry, address: Address, patience: Patience) -> None:
 
     Raises:
         KernelRefusedError: ECONNREFUSED, EHOSTUNREACH, EISCONN, …
+        BusyError: It is out in blocking mode.
         WaitTimeoutError, ClosedMeanwhileError, ClientGoneError: As they say.
 
     Source: connect(2), unix(7).
     """
+    if entry.is_blocking:
+        raise BusyError(entry.reference, "connect")
     if address is UNSPEC:
         _dissolve(entry)
         return
@@ -73,6 +76,8 @@ def _begin(entry: Entry, address: Address, patience: Patience) -> int:
 def _connect_now(entry: Entry, address: Address) -> int:
     if entry.closed:
         raise ClosedMeanwhileError(entry.reference, "connect")
+    if entry.is_blocking:  # taken so while this attempt was waiting
+        raise BusyError(entry.reference, "connect")
     os.set_blocking(entry.fd, False)  # a taker may have cleared it: it belongs to the description
     try:
         entry.sock.connect(address.sockaddr)

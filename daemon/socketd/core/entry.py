@@ -33,6 +33,15 @@ class UnixFile:
                 path.unlink()
 
 
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """Who took a descriptor, and when (Unix seconds)."""
+
+    uid: int
+    pid: int | None
+    at: float
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """A held socket. The kernel knows its state and addresses; kept here is only what it does not know.
@@ -43,6 +52,10 @@ class Entry:
         inode: Of the sockfs file.
         owner_uid: Who created or gave it.
         accepted_from: Number of the listener it came from, if it was accepted.
+        taken: How often its descriptor was handed out.
+        taken_by: To whom last.
+        is_blocking: It was handed out in blocking mode, which is the shared description's; what could wait
+            in the kernel is refused until it is known to be non-blocking again.
         socket_file: The file that ``bind`` made for it and ``close`` removes.
         queues: Pauses waiting their turn, by poll event; the first one is armed.
         watchers: Pauses of ``poll`` calls, which take no turn.
@@ -61,6 +74,8 @@ class Entry:
     accepted_from: int | None = None
     persist: bool = False
     taken: int = 0
+    taken_by: Taker | None = None
+    is_blocking: bool = False
     socket_file: UnixFile | None = None
     closed: bool = False
     queues: dict[int, OrderedDict[Pause, None]] = field(default_factory=dict)

@@ -54,6 +54,8 @@ _HINTS: Final = {
     ("recv", errno.ENOTCONN): "connect it first, or accept from a listener",
     ("recv", errno.EINVAL): "no out-of-band data is there; poll it for POLLPRI",
     ("recv", errno.ECONNRESET): "the peer reset the connection",
+    ("getsockname", errno.ENOTSOCK): "only sockets can be held; it was closed again",
+    ("sendmsg", errno.ETOOMANYREFS): "too many descriptors are under way; let their receivers read them first",
     ("shutdown", errno.ENOTCONN): "only a connected socket can be shut down",
 }
 _OUT_OF = {

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from socketd.core.entry import Entry
-from socketd.errors import ClosedMeanwhileError, NameTakenError, UnknownSocketError
+from socketd.core.hints import refused
+from socketd.errors import AlreadyHeldError, ClosedMeanwhileError, NameTakenError, UnknownSocketError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from socketd.core.numbers import Numbers
     from socketd.core.seams import Clock
 
@@ -41,6 +44,7 @@ class SocketTable:
         self._lock = threading.Lock()
         self._entries: dict[int, Entry] = {}
         self._names: dict[str, Entry] = {}
+        self._cookies: dict[int, Entry] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -93,6 +97,29 @@ class SocketTable:
         finally:
             sock.close()
 
+    def adopt(self, fd: int, origin: Origin) -> Entry:
+        """Hold a descriptor that somebody gave; takes ownership of ``fd``, also when it fails.
+
+        Raises:
+            KernelRefusedError: ENOTSOCK, it is no socket.
+            AlreadyHeldError: It is a duplicate of a held one, whoever's.
+            OutOfDescriptorsError, NameTakenError: As ``hold``.
+        """
+        try:
+            sock = _socket.socket(fileno=fd)
+        except OSError as error:
+            os.close(fd)
+            raise refused(error, "getsockname") from error
+        try:
+            known = self._cookies.get(_cookie(sock))
+        except BaseException:
+            sock.close()
+            raise
+        if known is None:
+            return self.hold(sock, origin)
+        sock.close()
+        raise AlreadyHeldError(known.reference)
+
     def hold_accepted(self, listener: Entry, origin: Origin) -> Entry | None:
         """Take one connection from ``listener``'s backlog and hold it; ``None`` if there is none.
 
@@ -123,8 +150,23 @@ class SocketTable:
                 raise
             return self._enter(number, listener.sock, origin)
 
-    def close(self, entry: Entry) -> None:
-        """Close a held socket: waits on it end, its name is free, the kernel's object goes with it.
+    @contextlib.contextmanager
+    def lent(self, entries: Sequence[Entry]) -> Iterator[list[int]]:
+        """Give the numbers of ``entries``, none of which is closed while the block runs; it must not wait.
+
+        A number that is noted and sent later may be a stranger's by then.
+
+        Raises:
+            ClosedMeanwhileError: One of them is closed already.
+        """
+        with self._lock:
+            for entry in entries:
+                if entry.closed:
+                    raise ClosedMeanwhileError(entry.reference, "sendmsg")
+            yield [entry.fd for entry in entries]
+
+    def forget(self, entry: Entry) -> None:
+        """Close our descriptor of a socket that lives on elsewhere: waits end, its name is free.
 
         Raises:
             ClosedMeanwhileError: Somebody else closed it first.
@@ -134,11 +176,20 @@ class SocketTable:
                 raise ClosedMeanwhileError(entry.reference, "close")
             entry.closed = True
             del self._entries[entry.fd]
+            del self._cookies[entry.cookie]
             if entry.name is not None:
                 del self._names[entry.name]
             self._end_waits(entry)
             entry.sock.close()
             self._numbers.free(entry.fd)
+
+    def close(self, entry: Entry) -> None:
+        """Close a held socket: waits on it end, its name is free, the kernel's object goes with it.
+
+        Raises:
+            ClosedMeanwhileError: Somebody else closed it first.
+        """
+        self.forget(entry)
         # Whoever took a duplicate may still be reached by the path.
         if entry.socket_file is not None and not entry.taken:
             entry.socket_file.remove()
@@ -178,6 +229,7 @@ class SocketTable:
             sock.close()
             raise
         self._entries[number] = entry
+        self._cookies[entry.cookie] = entry
         if origin.name is not None:
             self._names[origin.name] = entry
         return entry
@@ -195,3 +247,8 @@ def _cookie(sock: _socket.socket) -> int:
     if sock.family == _socket.AF_VSOCK:  # its options CPython gives as numbers of 64 bits, and only so
         return sock.getsockopt(_socket.SOL_SOCKET, SO_COOKIE)
     return int(_COOKIE.unpack(sock.getsockopt(_socket.SOL_SOCKET, SO_COOKIE, _COOKIE.size))[0])
+
+
+def _cookie(sock: _socket.socket) -> int:
+    found: int = _COOKIE.unpack(sock.getsockopt(_socket.SOL_SOCKET, SO_COOKIE, _COOKIE.size))[0]
+    return found

@@ -1,0 +1,172 @@
+"""A service around a table of real sockets, with a clock that a test moves, for tests without a server."""
+
+from __future__ import annotations
+
+import _socket
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.waiters import PollWaiter
+
+from socketd.access.caller import Caller
+from socketd.core import address_text
+from socketd.core.creation import Specification
+from socketd.core.options import lookup
+from socketd.core.table import Origin
+from socketd.core.waiting import Patience
+from socketd.service import Call, Limits, build
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from socketd.core.entry import Entry
+    from socketd.core.seams import Resolver, SocketFactory
+
+FIRST = 200  # above what a test run has open for itself
+ROOT, ANN, BOB = 0, 1000, 1001
+LOOPBACK = "127.0.0.1:0"
+
+
+class ManualClock:
+    """Time that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return 1_795_000_000.0 + self.now
+
+
+class FailingFactory:
+    """``socket(2)`` that fails on the n-th call, counted from 1, with an errno."""
+
+    def __init__(self, nth: int, number: int) -> None:
+        self._left = nth
+        self._number = number
+
+    def __call__(self, family: int, kind: int, protocol: int, /) -> _socket.socket:
+        self._left -= 1
+        if self._left == 0:
+            raise OSError(self._number, "no")
+        return _socket.socket(family, kind, protocol)
+
+
+class FixedResolver:
+    """``getaddrinfo(3)`` that knows a few names, for every service and type, and numbers."""
+
+    def __init__(self, hosts: Mapping[str, list[str]]) -> None:
+        self._hosts = hosts
+
+    def __call__(
+        self, host: str | None, port: str | int | None, family: int, kind: int, proto: int, flags: int, /
+    ) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
+        found: list[tuple[int, int, int, str, Any]] = []
+        for each in self._hosts.get(host or "", [host]):
+            found += socket.getaddrinfo(each, port, family, kind, proto, flags)
+        return found
+
+
+class Held:
+    """A service, and short ways to put sockets into its table."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        resolver: Resolver = socket.getaddrinfo,
+        factory: SocketFactory = _socket.socket,
+    ) -> None:
+        self.clock = ManualClock()
+        self.waiter = PollWaiter()
+        self.service = build(
+            limits or Limits(),
+            resolver=resolver,
+            clock=self.clock,
+            numbers_first=FIRST,
+            factory=factory,
+        )
+        self.table = self.service.table
+
+    def call(
+        self, uid: int = ROOT, *, waiter: PollWaiter | None = None, expected: frozenset[int] | None = None
+    ) -> Call:
+        """Make a request of somebody."""
+        return Call(Caller(uid, uid, None, "unix"), waiter or self.waiter, expected)
+
+    def patience(self, timeout_s: float = 10.0, waiter: PollWaiter | None = None) -> Patience:
+        """Be ready to wait that long from now."""
+        return Patience.of(waiter or self.waiter, timeout_s)
+
+    def make(
+        self, wanted: Specification, *, uid: int = ROOT, name: str | None = None, timeout_s: float = 10.0
+    ) -> Entry:
+        """Create one socket through the service."""
+        return self.service.sockets.create(self.call(uid), wanted, Origin(uid, name), timeout_s)
+
+    def tcp(self, *, uid: int = ROOT, name: str | None = None) -> Entry:
+        """Create a fresh TCP socket."""
+        return self.make(specification(), uid=uid, name=name)
+
+    def listener(self, backlog: int = 16, *, uid: int = ROOT, name: str | None = None) -> Entry:
+        """Listen on a TCP port of the kernel's choice."""
+        return self.make(specification(bind=LOOPBACK, backlog=backlog), uid=uid, name=name)
+
+    def udp(self, bind: str = LOOPBACK) -> Entry:
+        """Bind a UDP socket."""
+        return self.make(specification(kind=socket.SOCK_DGRAM, bind=bind))
+
+    def pair(self, kind: int = socket.SOCK_STREAM) -> tuple[Entry, Entry]:
+        """Hold a Unix socket pair."""
+        return self.service.sockets.pair(self.call(), socket.AF_UNIX, kind, 0, (None, None))
+
+    def connection(self) -> tuple[Entry, Entry]:
+        """Hold both ends of a TCP connection: who connected, and who was accepted."""
+        listener = self.listener()
+        near = self.make(specification(connect=where(listener)))
+        (far,) = self.service.sockets.accept(self.call(), listener.reference, 10.0, 1, None)
+        self.table.close(listener)
+        return near, far
+
+
+def specification(  # noqa: PLR0913 (as many as a specification has)
+    family: int | None = None,
+    kind: int = socket.SOCK_STREAM,
+    protocol: int = 0,
+    *,
+    bind: str | None = None,
+    connect: str | None = None,
+    backlog: int | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Specification:
+    """Say what a new socket shall be, addresses as text."""
+    return Specification(
+        family,
+        kind,
+        protocol,
+        tuple((lookup(name), value) for name, value in (options or {}).items()),
+        None if bind is None else address_text.parse(bind),
+        None if connect is None else address_text.parse(connect),
+        backlog,
+    )
+
+
+def where(entry: Entry) -> str:
+    """Write the local address of a held inet socket."""
+    host, port = entry.sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def free_tcp_port() -> int:
+    """Find a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def open_numbers() -> set[str]:
+    """List this process's descriptors."""
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
