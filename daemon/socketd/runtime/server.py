@@ -1,0 +1,182 @@
+"""gunicorn, embedded: one worker, every setting given, and nothing from outside that could change one."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+
+from socketd.runtime.endpoints import BACKLOG
+from socketd.runtime.logs import GunicornLogger
+from socketd.runtime.worker import LAST_WORDS_S, STOP_SIGNALS, SocketdWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+
+    from socketd.runtime.composition import Assembly, Frame
+    from socketd.runtime.endpoints import Endpoints
+    from socketd.runtime.systemd import Notifier
+
+KEEP_ALIVE_S = 300  # pooled clients reconnect at random when it is gunicorn's 2
+FOREIGN_VARIABLES = frozenset({"WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "SENDFILE", "PORT"})
+
+log = logging.getLogger(__name__)
+
+
+def forget_gunicorn_variables(environ: MutableMapping[str, str]) -> None:
+    """Remove what gunicorn would read: settings, and descriptors of a server it believes to replace."""
+    for name in [name for name in environ if name.startswith("GUNICORN_") or name in FOREIGN_VARIABLES]:
+        del environ[name]
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """The daemon as gunicorn runs it.
+
+    Args:
+        frame: What is known before the fork.
+        endpoints: What to serve; its sockets are taken over, its path and lock are not.
+        notifier: Whom to tell that it serves.
+        assemble: Puts the daemon together, in the worker.
+        on_serving: Called in the first worker once it can answer.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        endpoints: Endpoints,
+        notifier: Notifier,
+        assemble: Callable[[Frame], Assembly],
+        on_serving: Callable[[], None],
+    ) -> None:
+        self.frame = frame
+        self.urls = endpoints.urls
+        self.notifier = notifier
+        self.on_serving = on_serving
+        self.assembly: Assembly | None = None
+        self._assemble = assemble
+        self._fds = endpoints.detach()
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Give every setting that could matter, so that no default of gunicorn's, now or later, decides."""
+        for name, value in self._settings().items():
+            if name in self.cfg.settings:  # gunicorn 25 lacks some of them, and what they turn off
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Put the daemon together; gunicorn calls this in the worker."""
+        self.assembly = self._assemble(self.frame)
+        # What was imported stays: a full collection that looks at it again stops the loop for 36 ms.
+        gc.freeze()
+        return self.assembly.application
+
+    def run(self) -> None:
+        """Serve until told to stop, then exit the process."""
+        Master(self).run()
+
+    def _settings(self) -> dict[str, Any]:
+        settings = self.frame.settings
+        return {
+            # Bound by us: gunicorn would remove the socket of a daemon that still serves.
+            "bind": [f"fd://{fd}" for fd in self._fds],
+            "backlog": BACKLOG,
+            # Held sockets are in one process: a second worker would hold others.
+            "workers": 1,
+            "worker_class": SocketdWorker,
+            "worker_connections": settings.max_connections,
+            # A blocked loop must not cost every held socket.
+            "timeout": 0,
+            "max_requests": 0,
+            "max_requests_jitter": 0,
+            "graceful_timeout": math.ceil(settings.graceful_timeout_s + LAST_WORDS_S),
+            "keepalive": KEEP_ALIVE_S,
+            "preload_app": False,
+            "reload": False,
+            "daemon": False,
+            "pidfile": None,
+            "reuse_port": False,
+            "sendfile": False,
+            "control_socket_disable": True,
+            "proc_name": "socketd",
+            "umask": 0o077,
+            "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108 - a heartbeat
+            "limit_request_line": 8190,
+            "limit_request_fields": 100,
+            "limit_request_field_size": 8190,
+            "forwarded_allow_ips": "",
+            "proxy_allow_ips": "",
+            "proxy_protocol": "off",
+            "secure_scheme_headers": {},
+            "forwarder_headers": "",
+            "header_map": "drop",
+            "http_protocols": "h1",
+            "http2_cleartext": "off",
+            # gunicorn_h1c 0.6.9, a tenth faster, takes bare LF, folded headers and two spaces for good.
+            "http_parser": "python",
+            "permit_obsolete_folding": False,
+            "strip_header_spaces": False,
+            "permit_unconventional_http_method": False,
+            "permit_unconventional_http_version": False,
+            "casefold_http_method": False,
+            # Doubles the cost of a small request.
+            "accesslog": None,
+            "errorlog": "-",
+            "logger_class": GunicornLogger,
+            "capture_output": False,
+            "syslog": False,
+            "statsd_host": None,
+            "child_exit": _worker_died,
+        }
+
+
+class Master(Arbiter):  # type: ignore[misc]
+    """gunicorn's master, that starts no second worker and replaces none that lives."""
+
+    def __init__(self, server: Server) -> None:
+        self.is_stopping = False
+        super().__init__(server)
+        # The sockets' paths are not gunicorn's to remove, whoever made them.
+        self.systemd = True
+
+    def refuse(self) -> None:
+        """Do nothing, and say so."""
+        log.warning("signal refused: the worker holds the sockets, and a second one would hold others")
+
+    handle_hup = handle_ttin = handle_ttou = handle_usr2 = refuse
+
+    def handle_int(self) -> None:
+        """End as for SIGTERM: Ctrl-C may cut nobody off either."""
+        raise StopIteration
+
+    handle_quit = handle_int
+
+    def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
+        """End the worker; it ends its requests by itself, so there is one way."""
+        self.is_stopping = True
+        del graceful
+        super().stop(graceful=True)
+
+    def spawn_worker(self) -> Any:
+        """Fork with the stop signals held back, until the worker has handlers for them."""
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def kill_worker(self, pid: int, sig: int) -> None:
+        """Let a worker that is ending anyway end."""
+        super().kill_worker(pid, signal.SIGTERM if sig == signal.SIGQUIT else sig)
+
+
+def _worker_died(master: Master, worker: SocketdWorker) -> None:
+    if not master.is_stopping:
+        log.critical(
+            "the worker (pid %s) died, and every socket it held is gone; starting another", worker.pid
+        )
