@@ -21,7 +21,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/daemon.stamp ## Start the daemon; flags in ARGS, as in ARGS="--tcp 127.0.0.1:8080"
-	@exec $(BIN)/socketd serve $(ARGS)
+	@exec $(BIN)/socketd serve --banner $(ARGS)
 
 test: $(VENV)/test.stamp ## Run every test; pytest's own arguments in ARGS
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response, current_app, render_template
+from markupsafe import Markup, escape
 
 from socketd.web import reference_errors, reference_operations, spec
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 # Nothing but the page itself and its own style: no script, no image, no other host.
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _PAGES: Final = "socketd.pages"
+_CODE: Final = re.compile(r"`+([^`]+)`+")
 
 blueprint = Blueprint("reference", __name__, template_folder="templates")
 
@@ -36,13 +39,30 @@ def errors() -> Response:
     return _page("errors", _errors)
 
 
+@blueprint.app_template_filter()
+def prose(text: str) -> Markup:
+    """Show what stands between backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped right here)
+
+
+@blueprint.app_template_filter()
+def sentence(text: str) -> Markup:
+    """Make a hint, which is a phrase, a sentence."""
+    return prose(f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}")
+
+
 def _operations() -> str:
     document = spec.document(current_app.extensions["socketd.api"])
     return render_template("operations.html", reference=reference_operations.read(document))
 
 
 def _errors() -> str:
-    return render_template("errors.html", entries=reference_errors.entries(), statuses=reference_errors.by_status())
+    return render_template(
+        "errors.html",
+        entries=reference_errors.entries(),
+        others=reference_errors.others(),
+        statuses=reference_errors.by_status(),
+    )
 
 
 def _page(name: str, render: Callable[[], str]) -> Response:

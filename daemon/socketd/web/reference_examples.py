@@ -32,12 +32,12 @@ class Example:
 
 
 _LISTENER: Final = {"bind": "127.0.0.1:0", "listen": True}
-_JSON: Final = {"Accept": "application/json"}
 EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
     ("GET", "/v1/"): Example("/v1/"),
     ("GET", "/healthz"): Example("/healthz"),
     ("POST", "/v1/sockets"): Example(
-        "/v1/sockets", {"name": "web", "options": {"SO_REUSEADDR": True}, "bind": "127.0.0.1:3490", "listen": True}
+        "/v1/sockets",
+        {"name": "web", "options": {"SO_REUSEADDR": True}, "bind": "127.0.0.1:3490", "listen": True},
     ),
     ("GET", "/v1/sockets"): Example("/v1/sockets?state=listening&fields=fd,name,local"),
     ("GET", "/v1/sockets/{ref}"): Example("/v1/sockets/web"),
@@ -59,9 +59,7 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
     ("POST", "/v1/sockets/{ref}/send"): Example(
         "/v1/sockets/web/send", raw="hello\n", headers={"Content-Type": _OCTETS}
     ),
-    ("POST", "/v1/sockets/{ref}/recv"): Example(
-        "/v1/sockets/web/recv", {"size": 4096, "timeout": 30}, headers=_JSON
-    ),
+    ("POST", "/v1/sockets/{ref}/recv"): Example("/v1/sockets/web/recv", {"size": 4096, "timeout": 30}),
     ("GET", "/v1/sockets/{ref}/options"): Example("/v1/sockets/web/options"),
     ("GET", "/v1/sockets/{ref}/options/{name}"): Example("/v1/sockets/web/options/SO_RCVBUF"),
     ("PUT", "/v1/sockets/{ref}/options/{name}"): Example(
@@ -70,6 +68,9 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
     ("POST", "/v1/poll"): Example(
         "/v1/poll", {"sockets": [{"socket": "web", "events": ["POLLIN"]}], "timeout": 30}
     ),
+    ("POST", "/v1/sockets/{ref}/take"): Example("/v1/sockets/web/take"),
+    ("POST", "/v1/sockets/take"): Example("/v1/sockets/take", {"sockets": ["web"]}),
+    ("POST", "/v1/sockets/give"): Example("/v1/sockets/give", {"pid": 4242, "fd": 7, "name": "given"}),
     ("GET", "/v1/process"): Example("/v1/process"),
     ("GET", "/v1/process/fds"): Example("/v1/process/fds"),
     ("GET", "/v1/process/fds/{n}"): Example("/v1/process/fds/64"),

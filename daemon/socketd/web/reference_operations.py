@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from socketd.web.reference_schemas import Member, Shape
 
-METHODS: Final = ("get", "post", "put", "delete")
+METHODS: Final = ("post", "put", "get", "delete")
 _DEFAULT: Final = "default"
+_JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,13 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A body of a request or of an answer, as one media type; ``status`` and ``text`` of an answer alone."""
+    """A body of a request or of an answer, as one media type; the rest is of answers alone."""
 
     media_type: str
     shape: Shape
     status: str = ""
     text: str = ""
+    headers: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,6 @@ class Operation:
 class Group:
     """Operations of one kind."""
 
-    name: str
     title: str
     operations: tuple[Operation, ...]
 
@@ -81,17 +82,16 @@ class Reference:
 
 def read(document: Mapping[str, Any]) -> Reference:
     """Turn an OpenAPI document into the page's content."""
-    operations = list(_operations(document))
-    groups = (
-        Group(tag["name"], tag["description"], tuple(made for name, made in operations if name == tag["name"]))
-        for tag in document["tags"]
-    )
+    titles = {tag["name"]: tag["description"] for tag in document["tags"]}
+    groups: dict[str, list[Operation]] = {}
+    for tag, operation in _operations(document):  # two tags may have one title: send and recv have
+        groups.setdefault(titles[tag], []).append(operation)
     info = document["info"]
     return Reference(
         info["title"],
         info["version"],
         info["description"],
-        tuple(group for group in groups if group.operations),
+        tuple(Group(title, tuple(operations)) for title, operations in groups.items()),
         reference_schemas.components(document),
     )
 
@@ -106,7 +106,10 @@ def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, Operation]]:
 
 
 def _operation(
-    document: Mapping[str, Any], route: tuple[str, str], found: Mapping[str, Any], common: list[dict[str, Any]]
+    document: Mapping[str, Any],
+    route: tuple[str, str],
+    found: Mapping[str, Any],
+    common: list[dict[str, Any]],
 ) -> Operation:
     method, path = route
     body = found.get("requestBody", {})
@@ -132,9 +135,18 @@ def _parameter(found: Mapping[str, Any]) -> Parameter:
 
 
 def _contents(document: Mapping[str, Any], body: Mapping[str, Any], status: str = "") -> Iterator[Content]:
-    text = body.get("description", "")
-    for media_type, content in body.get("content", {}).items():
-        yield Content(media_type, reference_schemas.shape(document, content.get("schema", {})), status, text)
+    """Describe a body as each of its media types; OpenAPI's one text for all is about what is not JSON."""
+    contents = body.get("content", {})
+    for media_type, content in contents.items():
+        text = "" if media_type == _JSON and len(contents) > 1 else body.get("description", "")
+        shape = reference_schemas.shape(document, content.get("schema", {}))
+        yield Content(media_type, shape, status, text, tuple(_headers(body)))
+
+
+def _headers(response: Mapping[str, Any]) -> Iterator[Member]:
+    for name, header in response.get("headers", {}).items():
+        schema = {"description": header.get("description", ""), **header.get("schema", {})}
+        yield reference_schemas.member(name, schema, is_required=False)
 
 
 def _answers(document: Mapping[str, Any], responses: Mapping[str, Any]) -> Iterator[Content]:
@@ -142,4 +154,6 @@ def _answers(document: Mapping[str, Any], responses: Mapping[str, Any]) -> Itera
         if status == _DEFAULT:
             continue
         contents = list(_contents(document, response, status))
-        yield from contents or [Content("", reference_schemas.shape(document, {}), status, response["description"])]
+        yield from contents or [
+            Content("", reference_schemas.shape(document, {}), status, response["description"])
+        ]

@@ -68,8 +68,7 @@ def shape(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Shape:
     found = document["components"]["schemas"][name] if name else schema
     required = found.get("required", ())
     members = (
-        member(key, value, is_required=key in required)
-        for key, value in found.get("properties", {}).items()
+        member(key, value, is_required=key in required) for key, value in found.get("properties", {}).items()
     )
     return Shape(name, tuple(_kind(schema)), tuple(members))
 
@@ -115,7 +114,9 @@ def _kind(schema: Mapping[str, Any]) -> Iterator[Part]:
         yield from _joined([list(_kind(each)) for each in alternatives])
         return
     names = schema.get("type", "anything")
-    yield from _joined([list(_named(name, schema)) for name in ([names] if isinstance(names, str) else names)])
+    yield from _joined(
+        [list(_named(name, schema)) for name in ([names] if isinstance(names, str) else names)]
+    )
 
 
 def _joined(alternatives: list[list[Part]]) -> Iterator[Part]:
