@@ -151,7 +151,10 @@ class DaemonProcess:
         return int(self.request("GET", "/v1/").json()["pid"])
 
     def descriptors(self) -> dict[int, str]:
-        """Return what every descriptor of the daemon points to, without the connection that asks."""
+        """Return what every descriptor of the daemon points to, the connection that asks included.
+
+        Connections of earlier requests may still be closing: to compare, ask until it is as it should be.
+        """
         listing = self.request("GET", "/v1/process/fds", headers={"Accept": "application/json"}).json()
         return {row["fd"]: row["link"] for row in listing["descriptors"]}
 

@@ -6,7 +6,6 @@ import errno as _errno
 import os
 from typing import ClassVar
 
-
 # Two names of one number on Linux; the first is what socket(2) and its kin document, Python prefers the other.
 _SYMBOLS = {_errno.EOPNOTSUPP: "EOPNOTSUPP", _errno.EAGAIN: "EAGAIN", _errno.EDEADLK: "EDEADLK"}
 
@@ -293,7 +292,7 @@ class NotReceivingError(SocketdError):
         super().__init__(
             "a release to a client that does not receive descriptors would lose the socket",
             symbol="EINVAL",
-            hint="send 'Accept-Descriptors: yes' from a client that reads with recvmsg, or take without release",
+            hint="send 'Accept-Descriptors: yes' if you read with recvmsg; or take without release",
         )
 
 

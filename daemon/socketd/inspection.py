@@ -95,7 +95,10 @@ class View:
     def local(self) -> Address | None:
         """Where it is bound; ``None`` if nowhere yet."""
         entry = self.entry
-        sockaddr = entry.sock.getsockname()
+        try:
+            sockaddr = entry.sock.getsockname()
+        except OSError:  # of AF_XDP and some more CPython knows no addresses ("getsockaddrlen: bad family")
+            return None
         return Address(entry.family, sockaddr) if _is_bound(entry, sockaddr) else None
 
     @property

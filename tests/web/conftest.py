@@ -1,4 +1,4 @@
-"""The daemon of ``tests/daemon_process.py`` and the application of ``in_process.py`` for the tests of this folder."""
+"""The daemon of ``daemon_process.py`` and the application of ``in_process.py``, for this folder."""
 
 from __future__ import annotations
 

@@ -55,7 +55,18 @@ _HINTS: Final = {
     ("recv", errno.EINVAL): "no out-of-band data is there; poll it for POLLPRI",
     ("recv", errno.ECONNRESET): "the peer reset the connection",
     ("getsockname", errno.ENOTSOCK): "only sockets can be held; it was closed again",
-    ("sendmsg", errno.ETOOMANYREFS): "too many descriptors are under way; let their receivers read them first",
+    ("pidfd_getfd", errno.ESRCH): "no process has this pid in the daemon's namespace",
+    ("pidfd_getfd", errno.EBADF): "the process has no such descriptor; ls -l /proc/PID/fd lists them",
+    ("pidfd_getfd", errno.EPERM): (
+        "the daemon may not trace that process: it needs CAP_SYS_PTRACE, or the same user and a "
+        "kernel.yama.ptrace_scope of 0"
+    ),
+    ("pidfd_getfd", errno.ENOSYS): "this kernel, or the daemon's SystemCallFilter=, lacks the call",
+    ("sendmsg", errno.EPERM): "the receiver has turned SO_PASSRIGHTS off on its end of the connection",
+    (
+        "sendmsg",
+        errno.ETOOMANYREFS,
+    ): "too many descriptors are under way; let their receivers read them first",
     ("shutdown", errno.ENOTCONN): "only a connected socket can be shut down",
 }
 _OUT_OF = {

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from contextlib import ExitStack
-
-# The module is imported before gevent replaces select.poll, so this one asks the kernel and returns.
-from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDHUP, poll
+from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDHUP
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import select
+    from collections.abc import Callable, Sequence
 
     from socketd.core.entry import Entry
     from socketd.core.seams import Pause
@@ -19,6 +19,27 @@ __all__ = ["POLLERR", "POLLHUP", "POLLIN", "POLLNVAL", "POLLOUT", "POLLPRI", "PO
 
 _NO_WAIT: Final = 0
 _UNASKED: Final = POLLERR | POLLHUP | POLLNVAL
+
+
+def _unpatched_poll() -> Callable[[], select.poll]:
+    """Load ``poll`` from a second instance of the C module ``select`` (PEP 489).
+
+    The worker imports this module after gevent.monkey has put its own ``poll`` into the instance in
+    ``sys.modules``: that one knows nothing but POLLIN and POLLOUT, and runs the event loop.
+
+    Raises:
+        ImportError: This Python was built without ``select``.
+    """
+    spec = importlib.util.find_spec("select")
+    if spec is None or spec.loader is None:
+        raise ImportError("no module named select")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    new: Callable[[], select.poll] = module.poll
+    return new
+
+
+poll: Final = _unpatched_poll()
 
 
 def now(fd: int, events: int) -> int:

@@ -177,7 +177,9 @@ def _receive_messages(entry: Entry, wanted: Wanted, patience: Patience) -> Recei
                 [buffer], 0, wanted.flags | socket.MSG_DONTWAIT | socket.MSG_TRUNC
             )
         except BlockingIOError:
-            return None if wanted.flags & socket.MSG_ERRQUEUE or not _is_shut(entry) else _END
+            # Shut for reading, a datagram socket answers 0 where recv(2) may block, else EAGAIN.
+            is_end = patience.timeout_s > 0 and not wanted.flags & socket.MSG_ERRQUEUE and _is_shut(entry)
+            return _END if is_end else None
         except OSError as error:
             raise refused(error, "recv") from error
         data = bytes(memoryview(buffer)[: min(length, wanted.size)])

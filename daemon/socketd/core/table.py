@@ -86,14 +86,16 @@ class SocketTable:
         """Keep ``sock`` under a number and name of its own; takes ownership of it, also when it fails.
 
         Raises:
+            AlreadyHeldError: It is a duplicate of a held one, whoever's.
             OutOfDescriptorsError: No number is free.
             NameTakenError: Another socket has the name.
         """
         try:
             with self._lock:
+                cookie = self._new_cookie(sock)
                 self.check_name(origin.name)
                 number = self._numbers.duplicate(sock.fileno())
-                return self._enter(number, sock, origin)
+                return self._enter(number, sock, origin, cookie)
         finally:
             sock.close()
 
@@ -102,23 +104,14 @@ class SocketTable:
 
         Raises:
             KernelRefusedError: ENOTSOCK, it is no socket.
-            AlreadyHeldError: It is a duplicate of a held one, whoever's.
-            OutOfDescriptorsError, NameTakenError: As ``hold``.
+            AlreadyHeldError, OutOfDescriptorsError, NameTakenError: As ``hold``.
         """
         try:
             sock = _socket.socket(fileno=fd)
         except OSError as error:
             os.close(fd)
             raise refused(error, "getsockname") from error
-        try:
-            known = self._cookies.get(_cookie(sock))
-        except BaseException:
-            sock.close()
-            raise
-        if known is None:
-            return self.hold(sock, origin)
-        sock.close()
-        raise AlreadyHeldError(known.reference)
+        return self.hold(sock, origin)
 
     def hold_accepted(self, listener: Entry, origin: Origin) -> Entry | None:
         """Take one connection from ``listener``'s backlog and hold it; ``None`` if there is none.
@@ -200,7 +193,7 @@ class SocketTable:
             with contextlib.suppress(ClosedMeanwhileError):
                 self.close(entry)
 
-    def _enter(self, number: int, like: _socket.socket, origin: Origin) -> Entry:
+    def _enter(self, number: int, like: _socket.socket, origin: Origin, cookie: int | None = None) -> Entry:
         """Make the entry of descriptor ``number``, which it owns from here, also when this fails."""
         try:
             # Who created with protocol 0 wants to see what it became, so the kernel is asked (-1); but of
@@ -217,7 +210,7 @@ class SocketTable:
                 family=like.family,
                 type=like.type,
                 protocol=sock.proto,
-                cookie=_cookie(sock),
+                cookie=self._new_cookie(sock) if cookie is None else cookie,
                 inode=os.fstat(number).st_ino,
                 owner_uid=origin.owner_uid,
                 created_at=self._clock.time(),
@@ -234,6 +227,17 @@ class SocketTable:
             self._names[origin.name] = entry
         return entry
 
+    def _new_cookie(self, sock: _socket.socket) -> int:
+        """Ask for the identity of a socket that is not held yet.
+
+        Raises:
+            AlreadyHeldError: It is.
+        """
+        cookie = _cookie(sock)
+        if cookie in self._cookies:
+            raise AlreadyHeldError(self._cookies[cookie].reference)
+        return cookie
+
     @staticmethod
     def _end_waits(entry: Entry) -> None:
         """Let go of the descriptor in every wait before it is closed; libev must not see it afterwards."""
@@ -247,8 +251,3 @@ def _cookie(sock: _socket.socket) -> int:
     if sock.family == _socket.AF_VSOCK:  # its options CPython gives as numbers of 64 bits, and only so
         return sock.getsockopt(_socket.SOL_SOCKET, SO_COOKIE)
     return int(_COOKIE.unpack(sock.getsockopt(_socket.SOL_SOCKET, SO_COOKIE, _COOKIE.size))[0])
-
-
-def _cookie(sock: _socket.socket) -> int:
-    found: int = _COOKIE.unpack(sock.getsockopt(_socket.SOL_SOCKET, SO_COOKIE, _COOKIE.size))[0]
-    return found

@@ -11,6 +11,7 @@ from socketd.core.table import SocketTable
 from socketd.service.call import Call, Limits
 from socketd.service.host import Host
 from socketd.service.operations import Operations
+from socketd.service.passing import Passing
 from socketd.service.sockets import Sockets
 from socketd.service.transfers import Transfers
 
@@ -27,6 +28,7 @@ class Service:
     sockets: Sockets
     operations: Operations
     transfers: Transfers
+    passing: Passing
     host: Host
     limits: Limits
     table: SocketTable
@@ -58,6 +60,7 @@ def build(
         sockets=Sockets(table, limits, resolver, factory),
         operations=Operations(table, limits, resolver),
         transfers=Transfers(table, limits, resolver),
+        passing=Passing(table, limits, clock),
         host=Host(table, resolver),
         limits=limits,
         table=table,

@@ -12,6 +12,7 @@ from flask_smorest import Api
 
 from socketd.errors import InvalidRequestError
 from socketd.web import errors, idempotency, spec
+from socketd.web.application import Application
 from socketd.web.caller import EXTENSION, House, WebSettings
 from socketd.web.reference import blueprint as reference
 from socketd.web.resources import BLUEPRINTS
@@ -45,7 +46,7 @@ def create_app(
         waiter_for: Gives the waiter of a request by its WSGI environment.
         settings: Bounds and secrets.
     """
-    app = Flask("socketd", static_folder=None)
+    app = Application("socketd", static_folder=None)
     app.config.update(_OPENAPI, MAX_CONTENT_LENGTH=settings.max_body_bytes, MAX_FORM_MEMORY_SIZE=0)
     app.url_map.merge_slashes = False  # an empty path segment is not found, rather than redirected
     app.extensions[EXTENSION] = House(service, waiter_for, settings, time.monotonic())

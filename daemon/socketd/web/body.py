@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from flask import request
 from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 
 from socketd.errors import SocketdError
 
 if TYPE_CHECKING:
-    from flask import Request
+    from collections.abc import Callable
+
+    from flask import Request, Response
     from marshmallow import Schema
+
+    View = Callable[..., Response]
 
 
 class MalformedBodyError(SocketdError):
@@ -70,6 +76,45 @@ def json_body(req: Request) -> Any:
 
 
 class ApiBlueprint(Blueprint):  # type: ignore[misc]
-    """flask-smorest's blueprint with the strict parser."""
+    """flask-smorest's blueprint with the strict parser, whose decorators document and do little per request.
+
+    Its own wrappers unpack tuples, dump by schema and look for coroutines; a view here gives a ``Response``.
+    """
 
     ARGUMENTS_PARSER = StrictParser()
+
+    def arguments(self, schema: Schema, *, location: str = "json", **kwargs: Any) -> Callable[[View], View]:
+        """Read the body or the query by a schema, and give it to the view before the parts of the path."""
+        parse = self.ARGUMENTS_PARSER.parse
+        document = super().arguments(schema, location=location, **kwargs)
+
+        def decorate(view: View) -> View:
+            @wraps(document(view))
+            def read(*loaded: Any, **path: Any) -> Response:
+                return view(*loaded, parse(schema, request, location=location), **path)
+
+            return read
+
+        return decorate
+
+    def response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
+        """Document what the view answers."""
+        return _noted(super().response(*args, **kwargs))
+
+    def alt_response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
+        """Document what it may answer instead."""
+        return _noted(super().alt_response(*args, **kwargs))
+
+    def doc(self, **kwargs: Any) -> Callable[[View], View]:
+        """Document more of it."""
+        return _noted(super().doc(**kwargs))
+
+
+def _noted(document: Callable[[View], Any]) -> Callable[[View], View]:
+    """Keep what a decorator of flask-smorest notes on a view, and not its wrapper."""
+
+    def decorate(view: View) -> View:
+        view._apidoc = document(view)._apidoc  # type: ignore[attr-defined]  # noqa: SLF001 (its only seam)
+        return view
+
+    return decorate

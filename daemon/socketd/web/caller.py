@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Request, current_app, request
+from flask import current_app, request
 
 from socketd.access.caller import Caller
 from socketd.errors import UnauthenticatedError
@@ -18,6 +18,7 @@ from socketd.service import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from wsgiref.types import WSGIEnvironment
 
     from socketd.core.seams import Waiter
     from socketd.service import Service
@@ -75,23 +76,25 @@ def call() -> Call:
     Raises:
         UnauthenticatedError: Over TCP without the token.
     """
-    caller = identify(request, house().settings.token)
+    environ, known = request.environ, house()
     return Call(
-        caller, house().waiter_for(request.environ), expected_cookies(request.headers.get("If-Match"))
+        identify(environ, known.settings.token),
+        known.waiter_for(environ),
+        expected_cookies(environ.get("HTTP_IF_MATCH")),
     )
 
 
-def identify(of: Request, token: str | None) -> Caller:
+def identify(environ: WSGIEnvironment, token: str | None) -> Caller:
     """Tell who is at the other end, by the kernel's word or by a token's.
 
     Raises:
         UnauthenticatedError: Neither.
     """
-    connection = of.environ["gunicorn.socket"]
+    connection = environ["gunicorn.socket"]
     if connection.family == socket.AF_UNIX:
         peer = ucred.peer(connection.fileno())
         return Caller(peer.uid, peer.gid, peer.pid, "unix")
-    scheme, _, given = of.headers.get("Authorization", "").partition(" ")
+    scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if token is None or scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.encode()):
         raise UnauthenticatedError
     return Caller(os.getuid(), os.getgid(), None, "tcp")

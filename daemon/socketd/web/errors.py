@@ -32,11 +32,13 @@ _BY_CLASS: Final[Mapping[type, int]] = {
     errors.ShuttingDownError: 503,
     errors.ClientGoneError: CLIENT_CLOSED_REQUEST,
     errors.TooManyWaitsError: 429,
+    errors.NeedsUnixSocketError: 409,
+    errors.PeerStalledError: 408,
     MalformedBodyError: 400,
     MediaTypeError: 415,
 }
 _BY_SYMBOL: Final[Mapping[str, int]] = {
-    "EBADF": 404,
+    **dict.fromkeys(("EBADF", "ESRCH"), 404),
     "ESTALE": 412,
     **dict.fromkeys(("EACCES", "EPERM"), 403),
     **dict.fromkeys(
@@ -46,9 +48,9 @@ _BY_SYMBOL: Final[Mapping[str, int]] = {
     "EMSGSIZE": 413,
     **dict.fromkeys(("EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EOPNOTSUPP", "EPROTOTYPE"), 422),
     **dict.fromkeys(
-        ("ENOPROTOOPT", "EADDRNOTAVAIL", "ENAMETOOLONG", "ENODEV", "EDOM", "ENOENT", "ENOTDIR"), 422
+        ("ENOPROTOOPT", "EADDRNOTAVAIL", "ENAMETOOLONG", "ENODEV", "EDOM", "ENOENT", "ENOTDIR", "ENOSYS"), 422
     ),
-    **dict.fromkeys(("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"), 503),
+    **dict.fromkeys(("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ETOOMANYREFS"), 503),
     **dict.fromkeys(("ECONNREFUSED", "ECONNRESET", "ECONNABORTED", "EPIPE", "ENETDOWN", "EHOSTDOWN"), 502),
     **dict.fromkeys(("EHOSTUNREACH", "ENETUNREACH"), 502),
     "ETIMEDOUT": 504,
@@ -95,7 +97,9 @@ def problem(error: errors.SocketdError) -> dict[str, Any]:
 def answer(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """Send a problem."""
     status = body["status"]
-    response = Response(orjson.dumps(body), status, headers, content_type=PROBLEM_TYPE)
+    response = Response(
+        orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE), status, headers, content_type=PROBLEM_TYPE
+    )
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         response.headers["Retry-After"] = _RETRY_AFTER_S
     if status == HTTPStatus.UNAUTHORIZED:

@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: the answer of a POST is kept a while, so that a repeat is answered and not done again."""
+"""``Idempotency-Key``: the answer of a POST is kept a while, and a repeat is answered, not done again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from flask import Flask, Request, Response, g, request
 
 from socketd.errors import InvalidRequestError
 from socketd.web.caller import call, house
+from socketd.web.representation import DESCRIPTORS
 
 if TYPE_CHECKING:
     from socketd.core.seams import Pause
@@ -27,7 +28,7 @@ _MOST_CALLERS: Final = 64
 _FORGOTTEN_AT_ONCE: Final = 32
 """So that no request pays for many; the bounds are met again within a few."""
 # What says that nothing was done, and that asking again may turn out otherwise, is not kept.
-_NOT_KEPT: Final = frozenset({401, 429, 499, 500, 503})
+_NOT_KEPT: Final = frozenset({101, 401, 408, 429, 499, 500, 503})
 
 
 class KeyReusedError(InvalidRequestError):
@@ -105,9 +106,12 @@ class Answers:
             self._wait(asked, record)
 
     def finish(self, asked: Call, key: str, record: _Record, response: Response | None) -> None:
-        """Keep the answer, or forget the request if nothing was done."""
+        """Keep the answer, or forget the request if nothing was done.
+
+        Descriptors cannot be kept: a repeated take is done again, and so gets them.
+        """
         shelf = self._shelf(asked)
-        if response is None or response.status_code in _NOT_KEPT:
+        if response is None or response.status_code in _NOT_KEPT or DESCRIPTORS in response.headers:
             shelf.records.pop(key, None)
         else:
             shelf.keep(record, response)
@@ -134,11 +138,14 @@ class Answers:
                 record.waiting.discard(pause)
 
 
-def install(app: Flask) -> None:
-    """Put the store in front of every POST that names a key."""
-    answers = Answers()
+class _Gate:
+    """What stands in front of every request, and behind it."""
 
-    def begin() -> Response | None:
+    def __init__(self) -> None:
+        self._answers = Answers()
+
+    def begin(self) -> Response | None:
+        """Give the kept answer of a POST that names a key, or note that it is under way."""
         key = request.headers.get("Idempotency-Key")
         if key is None or request.method != "POST":
             return None
@@ -147,28 +154,34 @@ def install(app: Flask) -> None:
                 "Idempotency-Key must be 1 to 255 visible ASCII characters", member="Idempotency-Key"
             )
         asked = call()
-        found = answers.begin(asked, key, _digest(request))
+        found = self._answers.begin(asked, key, _digest(request))
         if isinstance(found, Response):
             return found
         g.idempotent = (asked, key, found)
         return None
 
-    def finish(response: Response) -> Response:
+    def finish(self, response: Response) -> Response:
+        """Keep the answer."""
+        self._end(response)
+        return response
+
+    def abandon(self, _error: BaseException | None) -> None:
+        """Forget a request that ended without any answer."""
+        self._end(None)
+
+    def _end(self, response: Response | None) -> None:
         begun = g.pop("idempotent", None)
         if begun is not None:
             asked, key, record = begun
-            answers.finish(asked, key, record, response)
-        return response
+            self._answers.finish(asked, key, record, response)
 
-    def abandon(_error: BaseException | None) -> None:
-        begun = g.pop("idempotent", None)  # the request ended without any answer
-        if begun is not None:
-            asked, key, record = begun
-            answers.finish(asked, key, record, None)
 
-    app.before_request(begin)
-    app.after_request(finish)
-    app.teardown_request(abandon)
+def install(app: Flask) -> None:
+    """Put a store in front of every POST that names a key."""
+    gate = _Gate()
+    app.before_request(gate.begin)
+    app.after_request(gate.finish)
+    app.teardown_request(gate.abandon)
 
 
 def _digest(of: Request) -> bytes:

@@ -9,17 +9,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from flask import Response
 
 from socketd.access.caller import user_name
 from socketd.core import address_text, constants
+from socketd.errors import ClosedMeanwhileError
 from socketd.inspection import View
+from socketd.web.application import ApiResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from flask import Response
+
     from socketd.core.address import Address
-    from socketd.core.entry import Entry
+    from socketd.core.entry import Entry, Taker
     from socketd.inspection import Backlog
 
 JSON: Final = "application/json"
@@ -27,6 +30,8 @@ OCTETS: Final = "application/octet-stream"
 NDJSON: Final = "application/x-ndjson"
 TEXT: Final = "text/plain"
 BULK_STEP: Final = 64
+DESCRIPTORS: Final = "Socket-Descriptors"
+"""The header that says how many descriptors came before the answer."""
 
 
 def address(of: Address | None) -> dict[str, Any] | None:
@@ -53,7 +58,7 @@ def text_or_base64(data: bytes, stem: str = "") -> dict[str, str]:
 
 def timestamp(seconds: float) -> str:
     """Write Unix seconds as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _members(of: Address) -> dict[str, Any]:  # noqa: PLR0911 (one return a family)
@@ -62,12 +67,8 @@ def _members(of: Address) -> dict[str, Any]:  # noqa: PLR0911 (one return a fami
             return {"host": host, "port": port}
         case socket.AF_INET6, (host, port, flowinfo, scope):
             return {"host": host.partition("%")[0], "port": port, "flowinfo": flowinfo, "scope_id": scope}
-        case socket.AF_UNIX, ("" | b""):
-            return {"unnamed": True}
-        case socket.AF_UNIX, bytes(name):
-            return text_or_base64(name[1:], "abstract")
-        case socket.AF_UNIX, str(path):
-            return text_or_base64(os.fsencode(path), "path")
+        case socket.AF_UNIX, name:
+            return _unix_members(name)
         case socket.AF_VSOCK, (cid, port):
             return {"cid": cid, "port": port}
         case socket.AF_NETLINK, (pid, groups):
@@ -83,7 +84,16 @@ def _members(of: Address) -> dict[str, Any]:  # noqa: PLR0911 (one return a fami
     return {}
 
 
-# Every member of a socket's representation, each by its own question, so that ``fields`` costs what it asks for.
+def _unix_members(name: str | bytes) -> dict[str, Any]:
+    """Tell path from abstract name as CPython does: the first is text, the second bytes after a NUL."""
+    if not name:
+        return {"unnamed": True}
+    if isinstance(name, bytes):
+        return text_or_base64(name[1:], "abstract")
+    return text_or_base64(os.fsencode(name), "path")
+
+
+# Every member of a socket, each by its own question, so that ``fields`` costs what it asks for.
 MEMBERS: Final[Mapping[str, Callable[[View], Any]]] = {
     "fd": lambda view: view.entry.fd,
     "pid": lambda _: os.getpid(),
@@ -103,8 +113,14 @@ MEMBERS: Final[Mapping[str, Callable[[View], Any]]] = {
     "kept": lambda _: "daemon",
     "persist": lambda view: view.entry.persist,
     "taken": lambda view: view.entry.taken,
+    "taken_by": lambda view: taker(view.entry.taken_by),
     "proc": lambda view: proc(view.entry),
 }
+
+
+def taker(of: Taker | None) -> dict[str, Any] | None:
+    """Say who took a descriptor last."""
+    return None if of is None else {"uid": of.uid, "pid": of.pid, "at": timestamp(of.at)}
 
 
 def proc(of: Entry) -> dict[str, str]:
@@ -127,7 +143,9 @@ def socket_members(entry: Entry, fields: Iterable[str] | None = None) -> dict[st
 
 def json(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON."""
-    return Response(orjson.dumps(body), status, headers, content_type=JSON)
+    # The line feed is for who reads it at a terminal.
+    text = orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE)
+    return ApiResponse(text, status, headers, content_type=JSON)
 
 
 def one_socket(entry: Entry, status: int = 200, fields: Iterable[str] | None = None) -> Response:
@@ -139,10 +157,16 @@ def one_socket(entry: Entry, status: int = 200, fields: Iterable[str] | None = N
 
 
 def many_sockets(entries: Iterable[Entry], give_way: Callable[[], None], status: int = 200) -> Response:
-    """Answer with several sockets, letting other requests run in between."""
+    """Answer with several sockets, letting other requests run in between.
+
+    Raises:
+        ClosedMeanwhileError: One of those has closed one of these.
+    """
     found: list[dict[str, Any]] = []
     for entry in entries:
         if len(found) % BULK_STEP == BULK_STEP - 1:
             give_way()
+        if entry.closed:
+            raise ClosedMeanwhileError(entry.reference, "getsockname")
         found.append(socket_members(entry))
     return json({"sockets": found}, status)

@@ -75,6 +75,9 @@ def document(api: Api) -> dict[str, Any]:
         for method in _METHODS:
             if method in operations:
                 _complete(path, operations[method])
+        for parameter in operations.get("parameters", []):
+            if parameter["name"] == "ref":
+                parameter["description"] = "A descriptor number or a name."
     components = {**found["components"], "securitySchemes": {"token": _TOKEN}}
     return {
         "openapi": found["openapi"],
@@ -111,6 +114,3 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     responses.pop("422", None)
     if "{ref}" in path:
         operation.setdefault("parameters", []).append(_IF_MATCH)
-    for parameter in operation.get("parameters", []):
-        if parameter["name"] == "ref":
-            parameter["description"] = "A descriptor number or a name."

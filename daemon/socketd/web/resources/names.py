@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from flask import Response
+from typing import TYPE_CHECKING, Any
 
 from socketd.core.table import Origin
 from socketd.errors import InvalidRequestError
@@ -14,6 +12,9 @@ from socketd.web.representation import one_socket
 from socketd.web.schemas.base import NAME
 from socketd.web.schemas.sockets import SocketSchema, SpecificationSchema
 from socketd.web.specification import specification
+
+if TYPE_CHECKING:
+    from flask import Response
 
 blueprint = ApiBlueprint("names", __name__, url_prefix="/v1", description="Sockets by name")
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
-
-from flask import Response
+from typing import TYPE_CHECKING, Any
 
 from socketd.core import flags
 from socketd.web.body import ApiBlueprint
@@ -13,6 +11,9 @@ from socketd.web.caller import call, service
 from socketd.web.representation import backlog, json, one_socket
 from socketd.web.schemas.operations import InfoSchema
 from socketd.web.schemas.sockets import BindSchema, ConnectSchema, ListenSchema, ShutdownSchema, SocketSchema
+
+if TYPE_CHECKING:
+    from flask import Response
 
 blueprint = ApiBlueprint("operations", __name__, url_prefix="/v1/sockets", description="System calls")
 

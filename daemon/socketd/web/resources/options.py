@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from flask import Response
-
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
 from socketd.web.representation import json
@@ -14,6 +12,8 @@ from socketd.web.schemas.operations import OptionQuerySchema, OptionSchema, Opti
 from socketd.web.specification import option_value
 
 if TYPE_CHECKING:
+    from flask import Response
+
     from socketd.service.operations import OptionReading
 
 blueprint = ApiBlueprint("options", __name__, url_prefix="/v1/sockets", description="Socket options")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from flask import Response
+from typing import TYPE_CHECKING, Any
 
 from socketd.core import flags
 from socketd.errors import InvalidRequestError
@@ -12,6 +10,9 @@ from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
 from socketd.web.representation import json
 from socketd.web.schemas.transfer import PolledSchema, PollSchema
+
+if TYPE_CHECKING:
+    from flask import Response
 
 blueprint = ApiBlueprint("polling", __name__, url_prefix="/v1", description="Readiness")
 

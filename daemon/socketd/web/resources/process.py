@@ -89,7 +89,8 @@ def show_descriptor(n: int) -> Response:
 
 
 def _wants_text() -> bool:
-    return request.accept_mimetypes.best_match((TEXT, JSON)) == TEXT
+    # No Accept at all means any (RFC 9110, 12.5.1), as curl's */* does.
+    return request.accept_mimetypes.best_match((TEXT, JSON), TEXT) == TEXT
 
 
 def _clean(text: str) -> str:

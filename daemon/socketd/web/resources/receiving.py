@@ -79,10 +79,8 @@ def _raw(received: Received) -> Response:
     if message is not None:
         headers["Socket-Length"] = str(message.length)
         if message.source is not None:
-            # A header field is visible ASCII (RFC 9110, 5.5), a Unix path need not be.
-            headers["Socket-From"] = (
-                address_text.text(message.source).encode("ascii", "backslashreplace").decode()
-            )
+            # A header field is visible ASCII (RFC 9110, 5.5); a Unix path may hold anything.
+            headers["Socket-From"] = address_text.text(message.source).encode("unicode_escape").decode()
         if names := flags.flag_names(message.flags):
             headers["Socket-Flags"] = ", ".join(names)
     return Response(message.data if message else b"", 200, headers, content_type=OCTETS)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
-
-from flask import Response
+from typing import TYPE_CHECKING, Any
 
 from socketd.core import constants
 from socketd.core.resolve import Question
@@ -14,6 +12,9 @@ from socketd.web.caller import call, service
 from socketd.web.representation import address, json
 from socketd.web.schemas.host import AddrinfoQuerySchema, AddrinfoSchema
 from socketd.web.specification import protocol
+
+if TYPE_CHECKING:
+    from flask import Response
 
 blueprint = ApiBlueprint("resolver", __name__, url_prefix="/v1", description="Names and addresses")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import asdict
-
-from flask import Response
+from typing import TYPE_CHECKING
 
 from socketd.access.caller import user_name
 from socketd.web.body import ApiBlueprint
@@ -14,8 +13,11 @@ from socketd.web.caller import call, house
 from socketd.web.representation import json
 from socketd.web.schemas.host import HealthSchema, ServiceSchema
 
+if TYPE_CHECKING:
+    from flask import Response
+
 blueprint = ApiBlueprint("root", __name__, description="The service itself")
-EXTENSIONS = ("idempotency",)
+EXTENSIONS = ("idempotency", "passing")
 _LINKS = {
     "sockets": "/v1/sockets",
     "process": "/v1/process",

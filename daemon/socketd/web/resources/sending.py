@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
 
-from socketd.web.body import ApiBlueprint, MediaTypeError, json_body
+from socketd.web.body import ApiBlueprint, MediaTypeError
 from socketd.web.caller import call, service
 from socketd.web.errors import problem
 from socketd.web.representation import OCTETS, json
@@ -51,7 +51,7 @@ def _raw(query: dict[str, Any]) -> tuple[list[tuple[bytes, Endpoint | None]], in
 def _from_json(query: dict[str, Any]) -> tuple[list[tuple[bytes, Endpoint | None]], int, float | None]:
     if not request.is_json and request.content_length != 0:
         raise MediaTypeError(request.mimetype, OCTETS)
-    body = _SEND.load(json_body(request))
+    body = blueprint.ARGUMENTS_PARSER.parse(_SEND, request, location="json")
     messages = [(_bytes(each), each.get("to")) for each in body.get("messages", [body])]
     return messages, body["flags"] | query.get("flags", 0), body.get("timeout", query.get("timeout"))
 

@@ -31,11 +31,15 @@ if TYPE_CHECKING:
     from socketd.service.sockets import Page
 
 blueprint = ApiBlueprint("sockets", __name__, url_prefix="/v1", description="Held sockets")
+_ONE_OR_MANY = {
+    "responses": {201: {"content": {JSON: {"schema": {"oneOf": [SocketSchema(), SocketsSchema()]}}}}}
+}
 
 
 @blueprint.post("/sockets")
 @blueprint.arguments(CreateSchema())
 @blueprint.response(201, SocketSchema())
+@blueprint.doc(**_ONE_OR_MANY)
 def create_socket(body: dict[str, Any]) -> Response:
     """Create a socket; bind, connect or listen in the same call.
 

@@ -1,4 +1,4 @@
-"""Shapes of what belongs to no held socket: process, descriptors, resolver, arithmetic, the service itself."""
+"""Shapes of what belongs to no held socket: process, resolver, arithmetic, the service itself."""
 
 from __future__ import annotations
 

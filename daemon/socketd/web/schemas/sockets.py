@@ -72,11 +72,13 @@ class SpecificationSchema(StrictSchema):
     connect = AddressField(metadata={"example": "127.0.0.1:80"})
     listen = _ListenField(ListenSchema(), allow_none=True)
     timeout = timeout_field()
-    persist = fields.Boolean(load_default=False, validate=validate.Equal(False, error="Not available yet."))
+    persist = fields.Boolean(
+        load_default=False, validate=validate.OneOf((False,), error="Not available yet.")
+    )
 
     @validates_schema
     def check_calls(self, data: dict[str, Any], **_: Any) -> None:
-        """A listening socket cannot connect (tcp(7))."""
+        """Refuse both at once: a listening socket cannot connect (tcp(7))."""
         if data.get("connect") is not None and data.get("listen") is not None:
             raise ValidationError("Give connect or listen, not both.", "listen")
 
@@ -179,6 +181,14 @@ class ProcSchema(AnswerSchema):
     fdinfo = fields.String(required=True)
 
 
+class TakerSchema(AnswerSchema):
+    """Who took the descriptor last."""
+
+    uid = fields.Integer(required=True)
+    pid = fields.Integer(required=True, allow_none=True)
+    at = fields.String(required=True, metadata={"format": "date-time"})
+
+
 class SocketSchema(AnswerSchema):
     """A held socket; everything but name, owner, times and counts is asked of the kernel."""
 
@@ -200,6 +210,7 @@ class SocketSchema(AnswerSchema):
     kept = fields.String(metadata={"description": "How safe it is; daemon: as long as the daemon runs."})
     persist = fields.Boolean()
     taken = fields.Integer(metadata={"description": "How often its descriptor was handed out."})
+    taken_by = fields.Nested(TakerSchema(), allow_none=True)
     proc = fields.Nested(ProcSchema())
 
 

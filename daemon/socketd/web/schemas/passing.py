@@ -1,0 +1,68 @@
+"""Shapes of what takes descriptors and gives them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from marshmallow import fields, validate
+
+from socketd.web.schemas.base import StrictSchema, Word, name_field, whole
+from socketd.web.schemas.sockets import MAX_COUNT
+
+MAX_NUMBER: Final = 2**31 - 1
+
+
+class TakeSchema(StrictSchema):
+    """Body of ``POST /v1/sockets/{ref}/take``."""
+
+    release = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Move instead of duplicate: the daemon forgets its own afterwards."},
+    )
+    blocking = fields.Boolean(
+        load_default=False,
+        metadata={
+            "description": "Without O_NONBLOCK, which belongs to the open file description and so to all who "
+            "share it: accept and connect through the API are EBUSY until it is taken non-blocking again."
+        },
+    )
+
+
+class TakeManySchema(TakeSchema):
+    """Body of ``POST /v1/sockets/take``."""
+
+    sockets = fields.List(
+        Word(str),
+        required=True,
+        validate=validate.Length(1, MAX_COUNT),
+        metadata={"description": "Descriptor numbers or names, in the order wanted.", "example": ["web"]},
+    )
+
+
+class GiveQuerySchema(StrictSchema):
+    """Query of ``POST /v1/sockets/give``."""
+
+    existing = fields.String(
+        validate=validate.OneOf(("ok",)),
+        metadata={"description": "ok: a duplicate of a socket you hold is answered with that one."},
+    )
+
+
+class OfferSchema(StrictSchema):
+    """What one given descriptor shall be."""
+
+    name = name_field(allow_none=True)
+    persist = fields.Boolean(load_default=False, validate=validate.Equal(False, error="Not available yet."))  # noqa: FBT003 (the value it is compared with)
+
+
+class ManifestSchema(StrictSchema):
+    """What a giver says before its descriptors come."""
+
+    sockets = fields.List(fields.Nested(OfferSchema()), required=True, validate=validate.Length(1, MAX_COUNT))
+
+
+class GiveFromSchema(OfferSchema):
+    """Body of ``POST /v1/sockets/give``, without ``Upgrade``."""
+
+    pid = whole("The process that has it.", 1, MAX_NUMBER, required=True)
+    fd = whole("The descriptor's number there.", 0, MAX_NUMBER, required=True)

@@ -1,0 +1,77 @@
+"""openapi.yaml: what the daemon makes of its schemas, valid, and of one mind with the routes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from socketd.web.spec import document_text
+from tests.web.in_process import ANSWERS
+
+if TYPE_CHECKING:
+    from tests.web.in_process import Web
+
+COMMITTED = Path(__file__).parents[2] / "openapi.yaml"
+UNDOCUMENTED = {"/openapi.yaml", "/docs", "/docs/errors"}
+METHODS = {"get", "put", "post", "delete"}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict:
+    return yaml.safe_load(document_text())
+
+
+def routes(web: Web) -> set[tuple[str, str]]:
+    """List what the application serves, in the document's spelling."""
+    return {
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
+        for rule in web.app.url_map.iter_rules()
+        for method in rule.methods
+        if method.lower() in METHODS
+    }
+
+
+def test_committed_document_is_the_one_that_the_schemas_make():
+    assert COMMITTED.read_text() == document_text(), "run `make openapi`"
+
+
+def test_document_is_valid(document):
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+
+
+def test_running_daemon_serves_the_document(web: Web, document):
+    answer = web.ask("GET", "/openapi.yaml")
+    assert (answer.status_code, answer.mimetype) == (200, "application/yaml")
+    assert yaml.safe_load(answer.text) == document
+
+
+def test_document_has_every_route_and_no_other(web: Web, document):
+    documented = {
+        (path, method) for path, item in document["paths"].items() for method in item if method in METHODS
+    }
+    assert documented == {(path, method) for path, method in routes(web) if path not in UNDOCUMENTED}
+
+
+def test_every_operation_says_what_it_does_and_how_it_fails(document):
+    for path, item in document["paths"].items():
+        for method in METHODS & set(item):
+            operation = item[method]
+            assert operation["summary"].endswith("."), path
+            assert "application/problem+json" in operation["responses"]["default"]["content"], path
+            assert any(status.startswith("2") for status in map(str, operation["responses"])), path
+
+
+def test_every_view_has_its_answer_held_to_a_schema(web: Web):
+    views = {rule.endpoint for rule in web.app.url_map.iter_rules() if rule.rule not in UNDOCUMENTED}
+    assert views - {"sockets.close_socket"} == set(ANSWERS)
+
+
+def test_reference_is_readable_offline(web: Web):
+    answer = web.ask("GET", "/docs")
+    assert (answer.status_code, answer.mimetype) == (200, "text/html")
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", answer.text)
