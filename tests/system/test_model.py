@@ -104,7 +104,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(each=twins, other=twins)
     def bind_where_another_is(self, each: Twins, other: Twins) -> None:
-        if each.family == other.family and other.local[0] and self._has_port(other):
+        if self._can_address(each, other):
             agree(lambda: each.ours.bind(other.local[0]), lambda: each.theirs.bind(other.local[1]))
             each.settle()
 

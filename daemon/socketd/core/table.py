@@ -44,7 +44,7 @@ class SocketTable:
         self._lock = threading.Lock()
         self._entries: dict[int, Entry] = {}
         self._names: dict[str, Entry] = {}
-        self._cookies: dict[int, Entry] = {}
+        self._inodes: dict[int, Entry] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -86,16 +86,14 @@ class SocketTable:
         """Keep ``sock`` under a number and name of its own; takes ownership of it, also when it fails.
 
         Raises:
-            AlreadyHeldError: It is a duplicate of a held one, whoever's.
             OutOfDescriptorsError: No number is free.
             NameTakenError: Another socket has the name.
         """
         try:
             with self._lock:
-                cookie = self._new_cookie(sock)
                 self.check_name(origin.name)
                 number = self._numbers.duplicate(sock.fileno())
-                return self._enter(number, sock, origin, cookie)
+                return self._enter(number, sock, origin)
         finally:
             sock.close()
 
@@ -104,13 +102,20 @@ class SocketTable:
 
         Raises:
             KernelRefusedError: ENOTSOCK, it is no socket.
-            AlreadyHeldError, OutOfDescriptorsError, NameTakenError: As ``hold``.
+            AlreadyHeldError: It is a duplicate of a held one, whoever's.
+            OutOfDescriptorsError, NameTakenError: As ``hold``.
         """
         try:
             sock = _socket.socket(fileno=fd)
         except OSError as error:
             os.close(fd)
             raise refused(error, "getsockname") from error
+        # An inode of sockfs is one socket's as long as that is open. Not so the cookie: an MPTCP
+        # connection has its listener's (Linux 6.18).
+        held = self._inodes.get(os.fstat(fd).st_ino)
+        if held is not None:
+            sock.close()
+            raise AlreadyHeldError(held.reference)
         return self.hold(sock, origin)
 
     def hold_accepted(self, listener: Entry, origin: Origin) -> Entry | None:
@@ -169,7 +174,7 @@ class SocketTable:
                 raise ClosedMeanwhileError(entry.reference, "close")
             entry.closed = True
             del self._entries[entry.fd]
-            del self._cookies[entry.cookie]
+            del self._inodes[entry.inode]
             if entry.name is not None:
                 del self._names[entry.name]
             self._end_waits(entry)
@@ -193,7 +198,7 @@ class SocketTable:
             with contextlib.suppress(ClosedMeanwhileError):
                 self.close(entry)
 
-    def _enter(self, number: int, like: _socket.socket, origin: Origin, cookie: int | None = None) -> Entry:
+    def _enter(self, number: int, like: _socket.socket, origin: Origin) -> Entry:
         """Make the entry of descriptor ``number``, which it owns from here, also when this fails."""
         try:
             # Who created with protocol 0 wants to see what it became, so the kernel is asked (-1); but of
@@ -210,7 +215,7 @@ class SocketTable:
                 family=like.family,
                 type=like.type,
                 protocol=sock.proto,
-                cookie=self._new_cookie(sock) if cookie is None else cookie,
+                cookie=_cookie(sock),
                 inode=os.fstat(number).st_ino,
                 owner_uid=origin.owner_uid,
                 created_at=self._clock.time(),
@@ -222,21 +227,10 @@ class SocketTable:
             sock.close()
             raise
         self._entries[number] = entry
-        self._cookies[entry.cookie] = entry
+        self._inodes[entry.inode] = entry
         if origin.name is not None:
             self._names[origin.name] = entry
         return entry
-
-    def _new_cookie(self, sock: _socket.socket) -> int:
-        """Ask for the identity of a socket that is not held yet.
-
-        Raises:
-            AlreadyHeldError: It is.
-        """
-        cookie = _cookie(sock)
-        if cookie in self._cookies:
-            raise AlreadyHeldError(self._cookies[cookie].reference)
-        return cookie
 
     @staticmethod
     def _end_waits(entry: Entry) -> None:

@@ -35,7 +35,7 @@ _SWITCH: Final = (
 )
 
 
-def serve(asked: Call, connection: int, *, existing_ok: bool) -> None:
+def serve(asked: Call, connection: int, *, existing_ok: bool, fields: list[str] | None = None) -> None:
     """Switch the connection over, receive what is given and answer; the connection is to be ended then.
 
     What goes wrong is answered here: there is no HTTP any more.
@@ -49,7 +49,7 @@ def serve(asked: Call, connection: int, *, existing_ok: bool) -> None:
         try:
             _receive(channel, donation)
             acknowledged = True
-            answer = many_sockets(donation.finish(), asked.waiter.give_way, 201)
+            answer = many_sockets(donation.finish(), asked.waiter.give_way, 201, fields)
         except BaseException:
             donation.abandon()
             raise

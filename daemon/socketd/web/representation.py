@@ -12,7 +12,7 @@ import orjson
 
 from socketd.access.caller import user_name
 from socketd.core import address_text, constants
-from socketd.errors import ClosedMeanwhileError
+from socketd.errors import ClosedMeanwhileError, InvalidRequestError
 from socketd.inspection import View
 from socketd.web.application import ApiResponse
 
@@ -133,6 +133,25 @@ def proc(of: Entry) -> dict[str, str]:
     }
 
 
+def fields_asked(text: str | None) -> list[str] | None:
+    """Read ``fields``.
+
+    Raises:
+        InvalidRequestError: One of them is no member of a socket.
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in MEMBERS]
+    if unknown:
+        raise InvalidRequestError(
+            f"a socket has no member {unknown[0][:80]!r}",
+            member="fields",
+            hint=f"choose from {', '.join(MEMBERS)}",
+        )
+    return names
+
+
 def socket_members(entry: Entry, fields: Iterable[str] | None = None) -> dict[str, Any]:
     """Represent one held socket, all of it or the members asked for."""
     view = View(entry)
@@ -156,7 +175,12 @@ def one_socket(entry: Entry, status: int = 200, fields: Iterable[str] | None = N
     return json(socket_members(entry, fields), status, headers)
 
 
-def many_sockets(entries: Iterable[Entry], give_way: Callable[[], None], status: int = 200) -> Response:
+def many_sockets(
+    entries: Iterable[Entry],
+    give_way: Callable[[], None],
+    status: int = 200,
+    fields: list[str] | None = None,
+) -> Response:
     """Answer with several sockets, letting other requests run in between.
 
     Raises:
@@ -168,5 +192,5 @@ def many_sockets(entries: Iterable[Entry], give_way: Callable[[], None], status:
             give_way()
         if entry.closed:
             raise ClosedMeanwhileError(entry.reference, "getsockname")
-        found.append(socket_members(entry))
+        found.append(socket_members(entry, fields))
     return json({"sockets": found}, status)

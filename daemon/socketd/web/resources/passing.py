@@ -13,9 +13,9 @@ from socketd.web import giving
 from socketd.web.application import ApiResponse
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
-from socketd.web.representation import DESCRIPTORS, many_sockets, one_socket
+from socketd.web.representation import DESCRIPTORS, fields_asked, many_sockets, one_socket
 from socketd.web.schemas.passing import GiveFromSchema, GiveQuerySchema, TakeManySchema, TakeSchema
-from socketd.web.schemas.sockets import SocketSchema, SocketsSchema
+from socketd.web.schemas.sockets import FieldsSchema, SocketSchema, SocketsSchema
 from socketd.web.takeover import TAKEN_OVER
 
 if TYPE_CHECKING:
@@ -48,29 +48,34 @@ _GIVING: Final[dict[str, Any]] = {
 
 
 @blueprint.post("/<ref>/take")
+@blueprint.arguments(FieldsSchema(), location="query")
 @blueprint.arguments(TakeSchema(), required=False)
 @blueprint.response(200, SocketSchema(), headers=_COUNT)
 @blueprint.doc(**_TAKING)
-def take_socket(body: dict[str, bool], ref: str) -> Response:
+def take_socket(query: dict[str, str], body: dict[str, bool], ref: str) -> Response:
     """Take a duplicate of the descriptor itself, over the Unix socket of the API.
 
     Before the answer the daemon writes `HTTP/1.1 100 Continue` with the descriptor attached (SCM_RIGHTS).
     Clients skip that, and one that does not receive descriptors loses nothing. See docs/fd-passing.md.
     """
-    asked = call()
-    taken = _take(asked, (ref,), body)
-    return _answer(taken, one_socket(taken[0]), body)
+    fields = fields_asked(query.get("fields_"))
+    taken = _take(call(), (ref,), body)
+    return _answer(taken, one_socket(taken[0], fields=fields), body)
 
 
 @blueprint.post("/take")
+@blueprint.arguments(FieldsSchema(), location="query")
 @blueprint.arguments(TakeManySchema())
 @blueprint.response(200, SocketsSchema(), headers=_COUNT)
 @blueprint.doc(**_TAKING)
-def take_sockets(body: dict[str, Any]) -> Response:
-    """Take several descriptors, in the order asked for, up to 253 with each `100 Continue`."""
-    asked = call()
+def take_sockets(query: dict[str, str], body: dict[str, Any]) -> Response:
+    """Take several descriptors, in the order asked for, up to 253 with each `100 Continue`.
+
+    Of thousands, ask for few `fields`: describing them costs more than passing them.
+    """
+    asked, fields = call(), fields_asked(query.get("fields_"))
     taken = _take(asked, tuple(body["sockets"]), body)
-    return _answer(taken, many_sockets(taken, asked.waiter.give_way), body)
+    return _answer(taken, many_sockets(taken, asked.waiter.give_way, fields=fields), body)
 
 
 @blueprint.post("/give")
@@ -92,7 +97,8 @@ def give_sockets(query: dict[str, str]) -> Response:
     connection = _connection(asked)
     if request.content_length or "Transfer-Encoding" in request.headers:
         raise InvalidRequestError("an upgrade has no body", hint="send the manifest after the 101")
-    giving.serve(asked, connection, existing_ok="existing" in query)
+    fields = fields_asked(query.get("fields_"))
+    giving.serve(asked, connection, existing_ok="existing" in query, fields=fields)
     return _Left(status=101)
 
 

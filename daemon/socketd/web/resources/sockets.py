@@ -9,11 +9,18 @@ import orjson
 from flask import Response, request
 
 from socketd.core.table import Origin
-from socketd.errors import InvalidRequestError
 from socketd.service.sockets import Filter
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
-from socketd.web.representation import JSON, MEMBERS, NDJSON, json, many_sockets, one_socket, socket_members
+from socketd.web.representation import (
+    JSON,
+    NDJSON,
+    fields_asked,
+    json,
+    many_sockets,
+    one_socket,
+    socket_members,
+)
 from socketd.web.schemas.sockets import (
     AcceptSchema,
     CloseSchema,
@@ -72,7 +79,7 @@ def list_sockets(query: dict[str, Any]) -> Response:
         query.get("owner"),
     )
     page = service().sockets.page(asked, wanted, query.get("cursor", -1), query["limit"])
-    fields = _fields(query.get("fields_"))
+    fields = fields_asked(query.get("fields_"))
     shown = [socket_members(entry, fields) for entry in page.entries]
     cursor = None if page.next_after is None else str(page.next_after)
     headers = {"Link": _next_link(page)} if cursor else {}
@@ -88,7 +95,7 @@ def list_sockets(query: dict[str, Any]) -> Response:
 @blueprint.response(200, SocketSchema())
 def get_socket(query: dict[str, Any], ref: str) -> Response:
     """Show a socket."""
-    return one_socket(service().sockets.get(call(), ref), fields=_fields(query.get("fields_")))
+    return one_socket(service().sockets.get(call(), ref), fields=fields_asked(query.get("fields_")))
 
 
 @blueprint.delete("/sockets/<ref>")
@@ -132,25 +139,6 @@ def _nothing() -> Response:
     response = Response(status=204)
     del response.headers["Content-Type"]
     return response
-
-
-def _fields(text: str | None) -> list[str] | None:
-    """Read ``fields``.
-
-    Raises:
-        InvalidRequestError: One of them is no member of a socket.
-    """
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in MEMBERS]
-    if unknown:
-        raise InvalidRequestError(
-            f"a socket has no member {unknown[0][:80]!r}",
-            member="fields",
-            hint=f"choose from {', '.join(MEMBERS)}",
-        )
-    return names
 
 
 def _next_link(page: Page) -> str:

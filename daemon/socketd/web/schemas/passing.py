@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate
 
-from socketd.web.schemas.base import StrictSchema, Word, name_field, whole
-from socketd.web.schemas.sockets import MAX_COUNT
+from socketd.web.schemas.base import StrictSchema, name_field, whole
+from socketd.web.schemas.sockets import MAX_COUNT, FieldsSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_NUMBER: Final = 2**31 - 1
 
@@ -28,18 +31,34 @@ class TakeSchema(StrictSchema):
     )
 
 
+class _References(fields.Field[list[str]]):
+    """Numbers and names; a List of fields would cost more for each than its descriptor does."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> list[str]:
+        del attr, data, kwargs
+        if not isinstance(value, list) or not {type(each) for each in value} <= {str, int}:
+            raise ValidationError("Must be a list of descriptor numbers and names.")
+        return list(map(str, value))
+
+
 class TakeManySchema(TakeSchema):
     """Body of ``POST /v1/sockets/take``."""
 
-    sockets = fields.List(
-        Word(str),
+    sockets = _References(
         required=True,
         validate=validate.Length(1, MAX_COUNT),
-        metadata={"description": "Descriptor numbers or names, in the order wanted.", "example": ["web"]},
+        metadata={
+            "type": "array",
+            "items": {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+            "description": "Descriptor numbers or names, in the order wanted.",
+            "example": ["web"],
+        },
     )
 
 
-class GiveQuerySchema(StrictSchema):
+class GiveQuerySchema(FieldsSchema):
     """Query of ``POST /v1/sockets/give``."""
 
     existing = fields.String(
