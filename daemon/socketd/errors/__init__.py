@@ -1,0 +1,65 @@
+"""What can go wrong, said by meaning: an exception tree that knows errnos and nothing of HTTP."""
+
+from __future__ import annotations
+
+from socketd.errors.identity import (
+    ClosedMeanwhileError,
+    DiffersError,
+    NameTakenError,
+    OutOfDescriptorsError,
+    StaleError,
+    UnknownDescriptorError,
+    UnknownSocketError,
+)
+from socketd.errors.passing import (
+    AlreadyHeldError,
+    BusyError,
+    NeedsUnixSocketError,
+    NotReceivingError,
+    PeerStalledError,
+)
+from socketd.errors.requests import (
+    BadStateError,
+    InvalidRequestError,
+    NotPermittedError,
+    ResolveError,
+    UnauthenticatedError,
+)
+from socketd.errors.root import (
+    KernelRefusedError,
+    SocketdError,
+)
+from socketd.errors.waits import (
+    ClientGoneError,
+    ShuttingDownError,
+    TooManyWaitsError,
+    WaitTimeoutError,
+    WouldBlockError,
+)
+
+__all__ = [
+    "AlreadyHeldError",
+    "BadStateError",
+    "BusyError",
+    "ClientGoneError",
+    "ClosedMeanwhileError",
+    "DiffersError",
+    "InvalidRequestError",
+    "KernelRefusedError",
+    "NameTakenError",
+    "NeedsUnixSocketError",
+    "NotPermittedError",
+    "NotReceivingError",
+    "OutOfDescriptorsError",
+    "PeerStalledError",
+    "ResolveError",
+    "ShuttingDownError",
+    "SocketdError",
+    "StaleError",
+    "TooManyWaitsError",
+    "UnauthenticatedError",
+    "UnknownDescriptorError",
+    "UnknownSocketError",
+    "WaitTimeoutError",
+    "WouldBlockError",
+]
