@@ -47,8 +47,8 @@ bench: $(VENV)/test.stamp ## Measure against the yardsticks of benchmarks/README
 
 requirements: $(VENV)/uv.stamp ## Pin and hash requirements/ anew; ARGS=--upgrade takes newer versions
 	$(LOCK) --group lock $(ARGS) --output-file requirements/uv.txt
-	$(LOCK) --extra daemon --group build $(ARGS) --output-file requirements/daemon.txt pyproject.toml
-	$(LOCK) --extra daemon --group dev --constraints requirements/daemon.txt $(ARGS) \
+	$(LOCK) --extra daemon --extra cli --group build $(ARGS) --output-file requirements/daemon.txt pyproject.toml
+	$(LOCK) --extra daemon --extra cli --group dev --constraints requirements/daemon.txt $(ARGS) \
 		--output-file requirements/test.txt pyproject.toml
 
 clean: ## Remove the environment and everything that was built

@@ -7,8 +7,6 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.waiters import PollWaiter
-
 from socketd.access.caller import Caller
 from socketd.core import address_text
 from socketd.core.creation import Specification
@@ -16,6 +14,7 @@ from socketd.core.options import lookup
 from socketd.core.table import Origin
 from socketd.core.waiting import Patience
 from socketd.service import Call, Limits, build
+from tests.waiters import PollWaiter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

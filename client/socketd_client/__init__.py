@@ -12,50 +12,51 @@ Example::
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-from socketd_client.addresses import (
-    Address,
-    Inet6Address,
-    InetAddress,
-    NetlinkAddress,
-    PacketAddress,
-    UnixAddress,
-    VsockAddress,
-)
-from socketd_client.client import Client, Ready
-from socketd_client.errors import (
-    ApiError,
-    BadAnswerError,
-    ConnectError,
-    ConnectionLostError,
-    KernelError,
-    ResolveError,
-    SocketdError,
-    TransportError,
-    TransportTimeoutError,
-)
-from socketd_client.handle import Socket
-from socketd_client.problem import Problem
-from socketd_client.records import (
-    AddrInfo,
-    ByteOrder,
-    Descriptor,
-    DescriptorDetail,
-    KernelView,
-    Network,
-    ProcessInfo,
-    Resolution,
-    ServiceInfo,
-    SocketInfo,
-    SocketOption,
-)
-from socketd_client.specification import SocketSpec
+if TYPE_CHECKING:
+    from socketd_client.activation import listen_fds
+    from socketd_client.addresses import (
+        Address,
+        Inet6Address,
+        InetAddress,
+        NetlinkAddress,
+        PacketAddress,
+        UnixAddress,
+        VsockAddress,
+    )
+    from socketd_client.client import Client, Ready
+    from socketd_client.errors import (
+        ApiError,
+        BadAnswerError,
+        ConnectError,
+        ConnectionLostError,
+        KernelError,
+        ResolveError,
+        SocketdError,
+        TransportError,
+        TransportTimeoutError,
+    )
+    from socketd_client.handle import Socket
+    from socketd_client.problem import Problem
+    from socketd_client.records import (
+        AddrInfo,
+        ByteOrder,
+        Descriptor,
+        DescriptorDetail,
+        KernelView,
+        Network,
+        ProcessInfo,
+        Resolution,
+        ServiceInfo,
+        SocketInfo,
+        SocketOption,
+        Taker,
+    )
+    from socketd_client.specification import SocketSpec
 
-try:
-    __version__ = version("socketd")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    __version__ = "0+unknown"
+    __version__: str
 
 __all__ = [
     "AddrInfo",
@@ -86,9 +87,83 @@ __all__ = [
     "SocketOption",
     "SocketSpec",
     "SocketdError",
+    "Taker",
     "TransportError",
     "TransportTimeoutError",
     "UnixAddress",
     "VsockAddress",
     "__version__",
+    "listen_fds",
 ]
+
+# Where each name lives. It is imported when first asked for: requests costs 150 ms, and neither socketctl
+# exec nor a program that only wants its LISTEN_FDS needs it.
+_NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "activation": ("listen_fds",),
+    "addresses": (
+        "Address",
+        "Inet6Address",
+        "InetAddress",
+        "NetlinkAddress",
+        "PacketAddress",
+        "UnixAddress",
+        "VsockAddress",
+    ),
+    "client": ("Client", "Ready"),
+    "errors": (
+        "ApiError",
+        "BadAnswerError",
+        "ConnectError",
+        "ConnectionLostError",
+        "KernelError",
+        "ResolveError",
+        "SocketdError",
+        "TransportError",
+        "TransportTimeoutError",
+    ),
+    "handle": ("Socket",),
+    "problem": ("Problem",),
+    "records": (
+        "AddrInfo",
+        "ByteOrder",
+        "Descriptor",
+        "DescriptorDetail",
+        "KernelView",
+        "Network",
+        "ProcessInfo",
+        "Resolution",
+        "ServiceInfo",
+        "SocketInfo",
+        "SocketOption",
+        "Taker",
+    ),
+    "specification": ("SocketSpec",),
+}
+
+
+if not TYPE_CHECKING:  # a checker shall still find a misspelled name
+
+    def __getattr__(name: str) -> object:
+        """Import a name of this package when it is first used (PEP 562)."""
+        if name == "__version__":
+            value = _version()
+        else:
+            home = next((module for module, names in _NAMES.items() if name in names), None)
+            if home is None:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            value = getattr(import_module(f"{__name__}.{home}"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        """List the names that are not imported yet, too."""
+        return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - 30 ms
+
+    try:
+        return version("socketd")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0+unknown"

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import os
 import select
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, overload
 from urllib.parse import quote
 
-from socketd_client import constants
+from socketd_client import constants, passing
 from socketd_client.byteorder import ByteOrders
 from socketd_client.endpoint import Endpoint, default_url
 from socketd_client.exchange import Call, Exchange
 from socketd_client.handle import Socket
 from socketd_client.process import Process
-from socketd_client.records import Network, Resolution, ServiceInfo
+from socketd_client.records import Network, Resolution, ServiceInfo, SocketInfo
 from socketd_client.reference import NotYetError, wait
 from socketd_client.sockets import Sockets
 from socketd_client.wire import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    import socket
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
+    from typing import Protocol
+
+    class _HasFileno(Protocol):
+        def fileno(self) -> int: ...
+
+    Local = _HasFileno | int
 
 DEFAULT_TIMEOUT_S: Final = 10.0
 
@@ -141,6 +148,75 @@ class Client:
             return wait(ask, timeout)
         except NotYetError:
             return []
+
+    def take(self, *refs: int | str, blocking: bool = False, release: bool = False) -> list[socket.socket]:
+        """Return held sockets themselves, by number or name, in this order; see ``Socket.take``.
+
+        All or none. With ``release`` the daemon forgets its own.
+        """
+        if not refs:
+            return []
+        body = {"sockets": list(refs), "release": release, "blocking": blocking}
+        _, taken = passing.take(
+            self._exchange, Call("POST", "/v1/sockets/take", {"fields": "fd"}, body), len(refs)
+        )
+        return taken
+
+    @overload
+    def give(self, sock: Local, /, *, name: str | None = ..., existing_ok: bool = ...) -> Socket: ...
+
+    @overload
+    def give(
+        self,
+        sock: Local,
+        /,
+        *more: Local,
+        names: Sequence[str | None] | None = ...,
+        existing_ok: bool = ...,
+    ) -> list[Socket]: ...
+
+    def give(
+        self,
+        sock: Local,
+        /,
+        *more: Local,
+        name: str | None = None,
+        names: Sequence[str | None] | None = None,
+        existing_ok: bool = False,
+    ) -> Socket | list[Socket]:
+        """Have the daemon hold sockets of this process, all or none; yours stay open and yours.
+
+        Args:
+            sock: A socket, or its descriptor's number.
+            more: More of them; then, or with ``names``, the answer is a list.
+            name: What the one shall be called.
+            names: What each shall be called.
+            existing_ok: Where one is held already, return that instead of EEXIST.
+
+        Raises:
+            OSError: ENOTSOCK, EEXIST; EOPNOTSUPP over TCP; EBADF, it is not open here.
+        """
+        is_one = not more and names is None
+        descriptors = [each if isinstance(each, int) else each.fileno() for each in (sock, *more)]
+        wanted = [name] if is_one else list(names or [None] * len(descriptors))
+        if len(wanted) != len(descriptors) or (name is not None and not is_one):
+            raise ValueError("as many names as sockets, or name= for one")
+        offers: list[dict[str, Any]] = [{} if each is None else {"name": each} for each in wanted]
+        answer = passing.give(self._exchange, descriptors, offers, existing_ok=existing_ok)
+        held = [Socket(self._exchange, SocketInfo.from_json(one)) for one in listed(answer, "sockets")]
+        return held[0] if is_one else held
+
+    def give_from(self, pid: int, fd: int, *, name: str | None = None) -> Socket:
+        """Have the daemon hold a duplicate of another process' descriptor; for root.
+
+        Raises:
+            OSError: ESRCH, EBADF, ENOTSOCK; EPERM, the daemon may not trace that process.
+        """
+        body: dict[str, Any] = {"pid": pid, "fd": fd, **({} if name is None else {"name": name})}
+        return Socket(
+            self._exchange,
+            SocketInfo.from_json(self._exchange.json(Call("POST", "/v1/sockets/give", body=body))),
+        )
 
     def close(self) -> None:
         """Close the connections; the daemon's sockets stay."""

@@ -116,6 +116,11 @@ class Exchange:
         if token is not None:
             self._blank.headers["Authorization"] = f"Bearer {token}"
 
+    @property
+    def timeout_s(self) -> float:
+        """How long connecting may take, and one step of an answer."""
+        return self._timeout_s
+
     def send(self, call: Call) -> Answer:
         """Send a call and wait for its answer.
 

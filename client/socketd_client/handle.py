@@ -13,6 +13,7 @@ from socketd_client.errors import ApiError, ApiTimeoutError, TransportError
 from socketd_client.exchange import Call
 from socketd_client.naming import unbound, wire_address
 from socketd_client.options import Options
+from socketd_client.passing import take
 from socketd_client.records import KernelView, SocketInfo
 from socketd_client.reference import TIMED_OUT, NotYetError, wait
 from socketd_client.transfer import Transfer
@@ -117,6 +118,27 @@ class Socket(Transfer, Options):
         self._is_closed = True
         return number
 
+    def take(self, *, blocking: bool = False) -> socket.socket:
+        """Return the socket itself, as an object of this process: from here on at the kernel's own speed.
+
+        The daemon keeps its descriptor, and both are one socket: what is shut down, set or received here is
+        so there. It comes non-blocking; ``settimeout`` on it makes its calls wait and leaves that as it is.
+        With ``blocking`` the daemon refuses to accept or connect on it (EBUSY) until it is taken again.
+
+        Raises:
+            OSError: EOPNOTSUPP over TCP; EMFILE, this process has no descriptor left.
+        """
+        return self._take(release=False, blocking=blocking)
+
+    def release(self, *, blocking: bool = False) -> socket.socket:
+        """Return the socket itself, as ``take``, and have the daemon forget its own; ends this handle.
+
+        Nothing is shut down, and a Unix socket's path stays.
+        """
+        taken = self._take(release=True, blocking=blocking)
+        self._is_closed = True
+        return taken
+
     def fileno(self) -> int:
         """Return a number that stands for the socket, ``2**30 + fd``; -1 once closed.
 
@@ -171,6 +193,19 @@ class Socket(Transfer, Options):
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled, as sockets do: get it again by number or name."""
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+    def _take(self, *, release: bool, blocking: bool) -> socket.socket:
+        if self._is_closed:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        body = {"release": release, "blocking": blocking}
+        call = Call("POST", f"/v1/sockets/{self.fd}/take", body=body, if_match=self.cookie)
+        answer, (taken,) = take(self._exchange, call, 1)
+        try:
+            self.snapshot = SocketInfo.from_json(answer.json())
+        except BaseException:
+            taken.close()
+            raise
+        return taken
 
     def _finish_connect(self, timeout_s: float) -> None:
         """Wait for an attempt that is under way, and raise what became of it."""

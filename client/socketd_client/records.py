@@ -39,6 +39,15 @@ class ProcPaths(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Taker(Record):
+    """Who took a descriptor last, and when; ``pid`` as the daemon sees it."""
+
+    uid: int
+    pid: int | None = None
+    at: datetime | None = field(default=None, metadata=decoded(datetime.fromisoformat))
+
+
+@dataclass(frozen=True, slots=True)
 class SocketInfo(Record):
     """A held socket as the daemon described it at one moment.
 
@@ -49,7 +58,7 @@ class SocketInfo(Record):
             closed or error; derived from the kernel when asked.
         accepted_from: The listener's ``fd``.
         kept: Who holds it: ``daemon``, ``keeper``, ``systemd``.
-        taken: How often its descriptor was handed out.
+        taken: How often its descriptor was handed out, ``taken_by`` to whom last.
     """
 
     fd: int
@@ -70,6 +79,7 @@ class SocketInfo(Record):
     kept: str = "daemon"
     persist: bool | str = False
     taken: int = 0
+    taken_by: Taker | None = field(default=None, metadata=decoded(Taker.from_json))
     proc: ProcPaths | None = field(default=None, metadata=decoded(ProcPaths.from_json))
 
 

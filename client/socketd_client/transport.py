@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -12,7 +12,11 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from socketd_client.descriptors import RECEIVED, PassingSocket
+
 if TYPE_CHECKING:
+    from urllib3.response import HTTPResponse
+
     from socketd_client.endpoint import Endpoint
 
 # Kept connections; more threads than that still work, their connections are closed after use.
@@ -21,7 +25,7 @@ _FIRST_PAUSE_S: Final = 0.001
 _LONGEST_PAUSE_S: Final = 0.05
 
 
-def connect_unix(path: str, timeout_s: float | None) -> socket.socket:
+def connect_unix(path: str, timeout_s: float | None) -> PassingSocket:
     """Connect to a Unix socket; the caller owns what is returned.
 
     A full backlog answers EAGAIN at once to a socket with a timeout (unix(7)), so it is asked again until
@@ -32,7 +36,7 @@ def connect_unix(path: str, timeout_s: float | None) -> socket.socket:
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     pause_s = _FIRST_PAUSE_S
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = PassingSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout_s)
         while True:
@@ -57,7 +61,27 @@ class UnixConnection(HTTPConnection):
         super().__init__(host, *args, **options)
         self._socket_path = socket_path
 
-    def _new_conn(self) -> socket.socket:
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
+        """Send a request; say so where descriptors are awaited with its answer."""
+        received = RECEIVED.get()
+        if received is not None:
+            if self.sock is None:
+                self.connect()
+            received.begin(cast("PassingSocket", self.sock))
+            headers = {**headers, "Accept-Descriptors": "yes"}
+        super().request(method, url, body, headers, **options)
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3's is its own class too
+        """Read the head of the answer, and the descriptors that come before it."""
+        received = RECEIVED.get()
+        if received is None:
+            return super().getresponse()
+        try:
+            return super().getresponse()
+        finally:
+            received.end()
+
+    def _new_conn(self) -> PassingSocket:
         timeout_s = self.timeout
         try:
             return connect_unix(self._socket_path, timeout_s if isinstance(timeout_s, (int, float)) else None)

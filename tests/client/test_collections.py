@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.client.http_stand_in import SERVICE, Reply, Seen, problem, serving, socket_json
 
 import socketd_client
 from socketd_client import ApiError, BadAnswerError, Client, InetAddress
+from tests.client.http_stand_in import SERVICE, Reply, Seen, problem, serving, socket_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

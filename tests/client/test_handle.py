@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from socketd_client import BadAnswerError, Client, Socket
 from tests.client.http_stand_in import (
     SERVICE,
     TIMED_OUT,
@@ -22,8 +24,6 @@ from tests.client.http_stand_in import (
     serving,
     socket_json,
 )
-
-from socketd_client import BadAnswerError, Client, Socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.client.http_stand_in import SERVICE, Reply, Seen, problem, serving, socket_json
 
 from socketd_client import ApiError, Client, ConnectionLostError
+from tests.client.http_stand_in import SERVICE, Reply, Seen, problem, serving, socket_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.client.http_stand_in import WAIT_S, Reply, Seen, serving, socket_json
 
 from socketd_client import Client
+from tests.client.http_stand_in import WAIT_S, Reply, Seen, serving, socket_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

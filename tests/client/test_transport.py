@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from tests.client.http_stand_in import SERVICE, WAIT_S, Reply, Seen, problem, serving, socket_json
 
 from socketd_client import ApiError, BadAnswerError, Client, ConnectError, TransportTimeoutError
 from socketd_client.transport import connect_unix
+from tests.client.http_stand_in import SERVICE, WAIT_S, Reply, Seen, problem, serving, socket_json
 
 if TYPE_CHECKING:
     from pathlib import Path

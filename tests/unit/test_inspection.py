@@ -10,20 +10,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.held import free_tcp_port, specification, where
 
 from socketd import inspection
 from socketd.core import connecting
 from socketd.core.address import Address
 from socketd.errors import KernelRefusedError
 from socketd.inspection import STATES, Backlog, View
+from tests.held import free_tcp_port, specification, where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.held import Held
-
     from socketd.core.entry import Entry
+    from tests.held import Held
 
 IPPROTO_MPTCP = 262
 RD, WR, RDWR = socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR

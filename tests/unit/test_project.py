@@ -141,6 +141,8 @@ def test_the_base_installation_needs_only_requests() -> None:
 def test_the_client_imports_only_the_standard_library_and_requests(path: Path) -> None:
     # _typeshed exists for type checkers alone; nothing imports it when the client runs.
     allowed = {*sys.stdlib_module_names, "_typeshed", "requests", "urllib3", "socketd_client"}
+    if "cli" in path.parts:
+        allowed |= {"click", "rich"}  # its extra's
     assert imported_packages(path) - allowed == set()
 
 

@@ -10,10 +10,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.waiters import PollWaiter
 
 from socketd.core.seams import EDGE
 from socketd.errors import ClientGoneError, ShuttingDownError, TooManyWaitsError
+from tests.waiters import PollWaiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,6 +29,7 @@ from socketd.web.spec import document
 
 if TYPE_CHECKING:
     from flask import Flask
+
     from tests.daemon_process import DaemonProcess
 
 ROOT = Path(__file__).parents[2]

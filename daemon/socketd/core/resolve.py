@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from socketd.core import constants
-from socketd.core.address import UNSPEC, Address, Endpoint
+from socketd.core.address import Address, Endpoint
 from socketd.errors import InvalidRequestError, ResolveError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def matching(address: Address, family: int | None) -> Address:
     Raises:
         InvalidRequestError: It cannot (EAFNOSUPPORT).
     """
-    if family is not None and address.family != family and address is not UNSPEC:
+    if family is not None and address.family != family:
         raise _wrong_family(address.family, family)
     return address
 

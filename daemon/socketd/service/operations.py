@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from socketd import inspection
 from socketd.core import calls, connecting, options
+from socketd.core.address import UNSPEC
 from socketd.core.resolve import candidates
 from socketd.errors import InvalidRequestError, KernelRefusedError, UnknownSocketError
 from socketd.service.sockets import with_holder
@@ -66,7 +67,10 @@ class Operations:
         """Connect to the first address that works; one deadline for all of them."""
         entry = call.find(self._table, reference)
         patience = call.patience(timeout_s, self._limits)
-        self._try_each(entry, endpoint, 0, lambda address: connecting.connect(entry, address, patience))
+        if endpoint is UNSPEC:
+            connecting.connect(entry, UNSPEC, patience)
+        else:
+            self._try_each(entry, endpoint, 0, lambda address: connecting.connect(entry, address, patience))
         return entry
 
     def shutdown(self, call: Call, reference: str, how: int) -> Entry:

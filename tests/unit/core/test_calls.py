@@ -8,12 +8,12 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.held import specification, where
 
 from socketd.core import calls
 from socketd.core.address import Address, unix_abstract, unix_path, unix_unnamed
 from socketd.core.table import Origin
 from socketd.errors import KernelRefusedError, WaitTimeoutError, WouldBlockError
+from tests.held import specification, where
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.held import free_tcp_port, specification
-from tests.waiters import PollWaiter
 
 from socketd.core import connecting
 from socketd.core.address import UNSPEC, Address, unix_abstract, unix_path
 from socketd.errors import ClientGoneError, ClosedMeanwhileError, KernelRefusedError, WaitTimeoutError
+from tests.held import free_tcp_port, specification
+from tests.waiters import PollWaiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

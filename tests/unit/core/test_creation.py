@@ -7,17 +7,6 @@ import socket
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
-from tests.held import (
-    FIRST,
-    LOOPBACK,
-    FailingFactory,
-    FixedResolver,
-    Held,
-    free_tcp_port,
-    open_numbers,
-    specification,
-    where,
-)
 
 from socketd.core import creation
 from socketd.core.address import Address
@@ -32,6 +21,17 @@ from socketd.errors import (
     WaitTimeoutError,
 )
 from socketd.service import Limits
+from tests.held import (
+    FIRST,
+    LOOPBACK,
+    FailingFactory,
+    FixedResolver,
+    Held,
+    free_tcp_port,
+    open_numbers,
+    specification,
+    where,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.held import FIRST, ManualClock
 
 from socketd.core.numbers import Numbers
 from socketd.errors import KernelRefusedError, OutOfDescriptorsError
+from tests.held import FIRST, ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDH
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.waiters import PollWaiter
 
 from socketd.core import polling
 from socketd.errors import ClientGoneError, ShuttingDownError
+from tests.waiters import PollWaiter
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor

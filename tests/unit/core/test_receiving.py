@@ -8,19 +8,18 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.held import specification
 
 from socketd.core import receiving
 from socketd.core.address import Address
 from socketd.core.receiving import Received, Wanted
 from socketd.errors import ClosedMeanwhileError, KernelRefusedError, WaitTimeoutError, WouldBlockError
+from tests.held import specification
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-    from tests.held import Held
-
     from socketd.core.entry import Entry
+    from tests.held import Held
 
 MESSAGE_KINDS = [socket.SOCK_DGRAM, socket.SOCK_SEQPACKET]
 TRUNC, PEEK, WAITALL, OOB = socket.MSG_TRUNC, socket.MSG_PEEK, socket.MSG_WAITALL, socket.MSG_OOB

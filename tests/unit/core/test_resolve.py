@@ -7,12 +7,12 @@ import socket
 from typing import Any, NoReturn
 
 import pytest
-from tests.held import FixedResolver
 
 from socketd.core import address_text
 from socketd.core.address import UNSPEC, Address, Service
 from socketd.core.resolve import Question, addrinfo, candidates, matching
 from socketd.errors import InvalidRequestError, ResolveError
+from tests.held import FixedResolver
 
 TWO = FixedResolver({"two": ["::1", "127.0.0.1"], "double": ["127.0.0.1", "127.0.0.1"]})
 INET, INET6, STREAM = socket.AF_INET, socket.AF_INET6, socket.SOCK_STREAM

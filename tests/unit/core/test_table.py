@@ -9,7 +9,6 @@ import socket
 import struct
 
 import pytest
-from tests.held import FIRST, Held, ManualClock, specification, where
 
 from socketd.core.numbers import Numbers
 from socketd.core.table import Origin, SocketTable
@@ -20,6 +19,7 @@ from socketd.errors import (
     UnknownSocketError,
 )
 from socketd.service import Limits
+from tests.held import FIRST, Held, ManualClock, specification, where
 
 ORIGIN = Origin(0)
 

@@ -7,8 +7,6 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.held import specification
-from tests.waiters import PollWaiter
 
 from socketd.core import transfer
 from socketd.core.address import Address, unix_abstract
@@ -19,13 +17,14 @@ from socketd.errors import (
     WaitTimeoutError,
     WouldBlockError,
 )
+from tests.held import specification
+from tests.waiters import PollWaiter
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-    from tests.held import Held
-
     from socketd.core.entry import Entry
+    from tests.held import Held
 
 MUCH = bytes(8 * 1024 * 1024)
 

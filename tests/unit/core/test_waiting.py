@@ -7,7 +7,6 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.waiters import PollWaiter
 
 from socketd.core import calls, receiving
 from socketd.core.receiving import Wanted
@@ -21,14 +20,14 @@ from socketd.errors import (
     WaitTimeoutError,
     WouldBlockError,
 )
+from tests.waiters import PollWaiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from tests.held import Held
-
     from socketd.core.entry import Entry
+    from tests.held import Held
 
 POLLIN = 1
 BYTES = Wanted(100, 0, 1, 1000)

@@ -6,7 +6,6 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.held import LOOPBACK, FixedResolver, Held, specification, where
 
 from socketd.core import address_text
 from socketd.core.address import UNSPEC, Service
@@ -19,6 +18,7 @@ from socketd.errors import (
     UnknownSocketError,
 )
 from socketd.service import Limits
+from tests.held import LOOPBACK, FixedResolver, Held, specification, where
 
 if TYPE_CHECKING:
     from pathlib import Path

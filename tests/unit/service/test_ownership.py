@@ -6,7 +6,6 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.held import ANN, BOB, LOOPBACK, ROOT, Held
 
 from socketd.access.caller import Caller, user_name
 from socketd.core import address_text
@@ -18,6 +17,7 @@ from socketd.errors import (
     UnknownSocketError,
 )
 from socketd.service.sockets import Filter
+from tests.held import ANN, BOB, LOOPBACK, ROOT, Held
 
 if TYPE_CHECKING:
     from collections.abc import Callable

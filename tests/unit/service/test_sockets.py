@@ -8,20 +8,6 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.held import (
-    ANN,
-    BOB,
-    FIRST,
-    LOOPBACK,
-    FailingFactory,
-    FixedResolver,
-    Held,
-    free_tcp_port,
-    open_numbers,
-    specification,
-    where,
-)
-from tests.waiters import PollWaiter
 
 from socketd.core.table import Origin
 from socketd.errors import (
@@ -38,6 +24,20 @@ from socketd.errors import (
 )
 from socketd.service import Limits
 from socketd.service.sockets import Filter
+from tests.held import (
+    ANN,
+    BOB,
+    FIRST,
+    LOOPBACK,
+    FailingFactory,
+    FixedResolver,
+    Held,
+    free_tcp_port,
+    open_numbers,
+    specification,
+    where,
+)
+from tests.waiters import PollWaiter
 
 if TYPE_CHECKING:
     from socketd.core.creation import Specification

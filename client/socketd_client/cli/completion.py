@@ -1,0 +1,35 @@
+"""What the shell offers after Tab: the names of held sockets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from click.shell_completion import CompletionItem
+
+from socketd_client.cli.session import Session
+
+if TYPE_CHECKING:
+    import click
+
+_WAIT_S = 1.0  # somebody looks at a prompt that does not move
+
+
+def complete_reference(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer names, and numbers of sockets without one; nothing where the daemon cannot be asked."""
+    root = ctx.find_root().params
+    try:
+        session = Session()
+        session.choose(root.get("url"), root.get("token"))
+        with session.direct(_WAIT_S) as direct:
+            query = urlencode({"fields": "fd,name,state,local", "limit": 1000})
+            found = direct.ask("GET", f"/v1/sockets?{query}").json()["sockets"]
+        return [item for one in found if (item := _item(one)).value.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - whatever it is, a message would be written into the line being typed
+        return []
+
+
+def _item(one: dict[str, object]) -> CompletionItem:
+    local = one.get("local")
+    text = local.get("text", "") if isinstance(local, dict) else ""
+    return CompletionItem(str(one.get("name") or one["fd"]), help=f"{one.get('state', '')} {text}".strip())

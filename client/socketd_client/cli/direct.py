@@ -1,0 +1,218 @@
+"""HTTP over the daemon's Unix socket with descriptors in it, and without an HTTP library.
+
+``socketctl exec`` stands in the way of a program's start: importing requests costs 150 ms, http.client 20,
+this none. One request at a time; an answer has a Content-Length, which the daemon always sends.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import socket
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from socketd_client.cli.failures import CommandError, errno_text
+from socketd_client.descriptors import MOST_DESCRIPTORS, close_all, unpack_rights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+_ROOM: Final = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
+_CHUNK: Final = 65536
+_HEAD_MOST: Final = 65536
+_BODY_MOST: Final = 64 * 1024 * 1024
+_FIRST_FINAL: Final = 200
+_FIRST_BAD: Final = 300
+# A daemon that restarts binds before it listens; with systemd's API socket connections wait in its queue
+# instead.
+_REFUSED_FOR_S: Final = 0.5
+_PAUSE_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the daemon answered.
+
+    Attributes:
+        fds: Descriptors that came before it, close-on-exec; the caller owns them.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    fds: tuple[int, ...]
+
+    def json(self) -> Any:
+        """Parse the body."""
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise CommandError("the answer is no JSON; is this URL really socketd's?") from error
+
+
+def socket_path(url: str) -> str:
+    """Return the Unix socket's path of a URL.
+
+    Raises:
+        CommandError: It is a TCP URL.
+    """
+    from socketd_client.endpoint import Endpoint  # noqa: PLC0415 - only where a socket is needed
+
+    path = Endpoint.parse(url).socket_path
+    if path is None:
+        raise CommandError(
+            f"{url}: descriptors cannot travel over TCP",
+            hint="give --url unix:///… of the daemon on this host",
+        )
+    return path
+
+
+class Direct:
+    """One kept connection.
+
+    Args:
+        path: The daemon's Unix socket.
+        timeout_s: For connecting, and for each piece of an answer.
+    """
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        self._path = path
+        self._pending = b""
+        self._fds: list[int] = []
+        self._sock = _connect(path, timeout_s)
+
+    def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, about: str | None = None
+    ) -> Reply:
+        """Send a request; return its answer, with the descriptors of its interim responses.
+
+        Args:
+            method: Of the request.
+            path: Of the request.
+            body: Sent as JSON.
+            about: The socket that a refusal is about, as the user calls it.
+
+        Raises:
+            ApiError: The daemon refuses; descriptors that came nevertheless are closed.
+            CommandError: There was no whole answer.
+        """
+        raw = b"" if body is None else json.dumps(body).encode()
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: socketctl\r\n"
+            f"Accept: application/json\r\nAccept-Descriptors: yes\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n"
+        )
+        try:
+            self._sock.sendall(head.encode("latin-1") + raw)
+            status, headers = self._head()
+            content = self._exactly(_length(headers))
+        except TimeoutError as error:
+            raise CommandError(f"socketd at {self._path} did not answer in time") from error
+        except OSError as error:
+            raise CommandError(f"the connection to {self._path} broke: {errno_text(error)}") from error
+        if status >= _FIRST_BAD:
+            self._drop()
+            raise _refusal(status, headers, content, about)
+        return Reply(status, headers, content, self._received(headers))
+
+    def close(self) -> None:
+        """Close the connection, and descriptors that nobody took."""
+        self._drop()
+        self._sock.close()
+
+    def __enter__(self) -> Self:
+        """Return the connection."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def _head(self) -> tuple[int, dict[str, str]]:
+        """Read up to the end of the final answer's head, over interim ones, which carry the descriptors."""
+        while True:
+            while b"\r\n\r\n" not in self._pending:
+                if len(self._pending) > _HEAD_MOST:
+                    raise CommandError("the answer's head does not end; is this URL really socketd's?")
+                self._more()
+            raw, _, self._pending = self._pending.partition(b"\r\n\r\n")
+            first, *lines = raw.decode("latin-1").split("\r\n")
+            version, _, rest = first.partition(" ")
+            status = rest[:3]
+            if not version.startswith("HTTP/1.") or not (status.isascii() and status.isdigit()):
+                raise CommandError("what answered speaks no HTTP; is this URL really socketd's?")
+            if int(status) >= _FIRST_FINAL:
+                pairs = (line.partition(":") for line in lines)
+                return int(status), {name.strip().title(): value.strip() for name, _, value in pairs}
+
+    def _exactly(self, length: int) -> bytes:
+        while len(self._pending) < length:
+            self._more()
+        body, self._pending = self._pending[:length], self._pending[length:]
+        return body
+
+    def _more(self) -> None:
+        # recv() would drop descriptors without a word; socket.recv_fds ignores its flags (cpython#107898).
+        data, controls, flags, _ = self._sock.recvmsg(_CHUNK, _ROOM, socket.MSG_CMSG_CLOEXEC)
+        self._fds.extend(unpack_rights(controls))
+        if flags & socket.MSG_CTRUNC:
+            raise CommandError(
+                "the kernel dropped descriptors on the way (MSG_CTRUNC)", hint="raise the limit: ulimit -n"
+            )
+        if not data:
+            raise CommandError(f"socketd at {self._path} ended the connection before its answer")
+        self._pending += data
+
+    def _received(self, headers: Mapping[str, str]) -> tuple[int, ...]:
+        announced = headers.get("Socket-Descriptors", "0")
+        if announced != str(len(self._fds)):
+            raise CommandError(f"{announced} descriptors were announced and {len(self._fds)} came")
+        fds, self._fds = tuple(self._fds), []
+        return fds
+
+    def _drop(self) -> None:
+        close_all(self._fds)
+        self._fds.clear()
+
+
+def _connect(path: str, timeout_s: float) -> socket.socket:
+    deadline = time.monotonic() + min(timeout_s, _REFUSED_FOR_S)
+    while True:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(timeout_s)
+            sock.connect(path)
+        except OSError as error:
+            sock.close()
+            # EAGAIN is a full backlog (unix(7)).
+            is_busy = isinstance(error, (ConnectionRefusedError, BlockingIOError))
+            if is_busy and time.monotonic() < deadline:
+                time.sleep(_PAUSE_S)
+                continue
+            from socketd_client.errors import connect_error  # noqa: PLC0415 - only when it failed
+
+            raise connect_error(f"unix://{path}", error) from error
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+def _length(headers: Mapping[str, str]) -> int:
+    text = headers.get("Content-Length", "")
+    if not (text.isascii() and text.isdigit()) or int(text) > _BODY_MOST:
+        raise CommandError("the answer does not say how long it is; is this URL really socketd's?")
+    return int(text)
+
+
+def _refusal(status: int, headers: Mapping[str, str], body: bytes, about: str | None) -> Exception:
+    from socketd_client.errors import api_error  # noqa: PLC0415 - only when it was refused
+    from socketd_client.problem import read_problem  # noqa: PLC0415
+
+    problem = read_problem(status, headers, body)
+    return api_error(problem if about is None else replace(problem, socket=about))

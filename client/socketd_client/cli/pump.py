@@ -1,0 +1,158 @@
+"""Bytes between our standard input and output and a socket, both ways, with the half-close right.
+
+Each direction is a thread that blocks: standard input and output are shared with other processes, whose
+blocking mode is not ours to change, and one that stalls must not stop the other.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHUNK: Final = 1 << 18
+_STDIN: Final = 0
+_STDOUT: Final = 1
+_GONE: Final = (errno.EPIPE, errno.ECONNRESET)
+
+
+class Peer(Protocol):
+    """What is at the other side: a local socket, or a held one through the API."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Wait for bytes; ``b""`` is the end."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send them all."""
+
+    def shutdown(self, how: int, /) -> None:
+        """Shut a direction."""
+
+
+class LocalPeer:
+    """A socket of this process; its blocking mode, which it may share with the daemon, is left alone."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def recv(self, size: int, /) -> bytes:
+        """Wait for bytes."""
+        while True:
+            try:
+                return self._sock.recv(size, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                self._wait(select.POLLIN)
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send them all."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._sock.send(rest, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) :]
+            except BlockingIOError:
+                self._wait(select.POLLOUT)
+
+    def shutdown(self, how: int, /) -> None:
+        """Shut a direction."""
+        self._sock.shutdown(how)
+
+    def splice_out(self) -> bool:
+        """Move the socket's bytes to standard output, a pipe, uncopied; ``False`` if that cannot be."""
+        return self._splice(self._sock.fileno(), _STDOUT, self._sock.fileno(), select.POLLIN)
+
+    def splice_in(self) -> bool:
+        """Move the bytes of standard input, a pipe, to the socket, uncopied; ``False`` if that cannot be."""
+        return self._splice(_STDIN, self._sock.fileno(), self._sock.fileno(), select.POLLOUT)
+
+    def _splice(self, source: int, target: int, waits_for: int, event: int) -> bool:
+        moved = 0
+        while True:
+            try:
+                count = os.splice(source, target, _CHUNK)
+            except BlockingIOError:
+                self._wait(event, waits_for)
+            except OSError as error:
+                if error.errno == errno.EINVAL and not moved:
+                    return False  # neither end is a pipe, or this kind of socket cannot
+                raise
+            else:
+                if not count:
+                    return True
+                moved += count
+
+    def _wait(self, event: int, fd: int | None = None) -> None:
+        poll = select.poll()
+        poll.register(self._sock if fd is None else fd, event)
+        poll.poll()
+
+
+class Pump:
+    """Copies standard input to a peer, and the peer to standard output, until both have ended.
+
+    The end of standard input shuts the peer's sending side and the peer's end closes standard output; the
+    other direction goes on. At a terminal, nobody waits for more to be typed when the peer has ended.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._failure: BaseException | None = None
+        self._inward = threading.Thread(target=self._guarded, args=(self._send,), daemon=True)
+        self._outward = threading.Thread(target=self._guarded, args=(self._receive,), daemon=True)
+
+    def run(self) -> None:
+        """Copy until the end.
+
+        Raises:
+            OSError: The peer broke, or standard output did.
+        """
+        self._inward.start()
+        self._outward.start()
+        self._outward.join()
+        if self._failure is None and not sys.stdin.isatty():
+            self._inward.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except OSError as error:
+            self._failure = self._failure or error
+
+    def _send(self) -> None:
+        try:
+            if not (isinstance(self._peer, LocalPeer) and self._peer.splice_in()):
+                while data := os.read(_STDIN, _CHUNK):
+                    self._peer.sendall(data)
+            self._peer.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            # It wants no more of us; what it still says, the other direction tells.
+            if error.errno not in (*_GONE, errno.ENOTCONN):
+                raise
+
+    def _receive(self) -> None:
+        if not (isinstance(self._peer, LocalPeer) and self._peer.splice_out()):
+            while data := self._peer.recv(_CHUNK):
+                _write(data)
+        # The reader of our output sees the end now, though we may still be sending.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, _STDOUT)
+        os.close(null)
+
+
+def _write(data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(_STDOUT, rest) :]
+        except BlockingIOError:  # somebody else made it so
+            poll = select.poll()
+            poll.register(_STDOUT, select.POLLOUT)
+            poll.poll()

@@ -1,0 +1,148 @@
+"""Descriptors between this process and the daemon: taken over HTTP, given over a connection of their own."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import json
+import os
+import socket
+import struct
+from http.client import HTTPException, HTTPResponse
+from typing import TYPE_CHECKING, Any, Final
+
+from socketd_client.descriptors import MOST_DESCRIPTORS, close_all, receiving
+from socketd_client.errors import BadAnswerError, ConnectionLostError, api_error, connect_error
+from socketd_client.problem import read_problem
+from socketd_client.transport import connect_unix
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from socketd_client.exchange import Answer, Call, Exchange
+
+_COUNT: Final = "Socket-Descriptors"
+_LENGTH: Final = struct.Struct(">I")
+_SWITCHED: Final = 101
+_FIRST_BAD_STATUS: Final = 300
+_PROBLEM: Final = {"Content-Type": "application/problem+json"}
+
+
+def take(exchange: Exchange, call: Call, count: int) -> tuple[Answer, list[socket.socket]]:
+    """Send a take of ``count`` sockets; return the answer and the sockets, which are the caller's.
+
+    Raises:
+        OSError: EMFILE, they do not fit into this process. A release is then not even asked for.
+        ApiError, TransportError: As for every call; everything that came is closed.
+    """
+    body: Any = call.body or {}
+    with receiving(room=count if body.get("release") else 0) as received:
+        answer = exchange.send(call)
+        descriptors = received.detach()
+    announced = answer.headers.get(_COUNT)
+    if announced != str(len(descriptors)) or len(descriptors) != count:
+        close_all(descriptors)
+        raise BadAnswerError(
+            f"{count} descriptors were asked for, {announced} announced, {len(descriptors)} came"
+        )
+    return answer, _sockets(descriptors, is_blocking=bool(body.get("blocking")))
+
+
+def _sockets(descriptors: list[int], *, is_blocking: bool) -> list[socket.socket]:
+    """Make objects of numbers; takes ownership of all of them, also when it fails."""
+    made: list[socket.socket] = []
+    try:
+        while len(made) < len(descriptors):
+            made.append(socket.socket(fileno=descriptors[len(made)]))
+            # As the daemon has set it: this tells only the object.
+            made[-1].setblocking(is_blocking)
+    except BaseException:
+        close_all(descriptors[len(made) :])
+        for sock in made:
+            sock.close()
+        raise
+    return made
+
+
+def give(
+    exchange: Exchange, descriptors: Sequence[int], offers: Sequence[dict[str, Any]], *, existing_ok: bool
+) -> Any:
+    """Give descriptors, which stay the caller's; return the daemon's JSON.
+
+    Raises:
+        OSError: EOPNOTSUPP over TCP; EBADF, one of them is not open here.
+        ApiError: The daemon refuses; it has kept none of them.
+        TransportError: There was no answer; it has kept none, or all.
+    """
+    endpoint = exchange.endpoint
+    if endpoint.socket_path is None:
+        raise OSError(errno.EOPNOTSUPP, "descriptors travel over the daemon's Unix socket, not over TCP")
+    for fd in descriptors:
+        os.fstat(fd)  # EBADF now, and not in the middle
+    try:
+        sock = connect_unix(endpoint.socket_path, exchange.timeout_s)
+    except OSError as error:
+        raise connect_error(endpoint.url, error) from error
+    with sock:
+        try:
+            _switch(sock, existing_ok=existing_ok)
+            status, body = _hand_over(sock, descriptors, offers)
+        except (OSError, HTTPException) as error:
+            if isinstance(error, BadAnswerError | ConnectionLostError):
+                raise
+            raise ConnectionLostError(
+                f"the connection to {endpoint.url} broke while giving: {error}",
+                reason=error if isinstance(error, OSError) else None,
+            ) from error
+    if status >= _FIRST_BAD_STATUS:
+        raise api_error(read_problem(status, _PROBLEM, json.dumps(body).encode()))
+    return body
+
+
+def _switch(sock: socket.socket, *, existing_ok: bool) -> None:
+    query = "?existing=ok" if existing_ok else ""
+    sock.sendall(
+        f"POST /v1/sockets/give{query} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: socketd-client\r\n"
+        "Connection: Upgrade\r\nUpgrade: socketd-give\r\n\r\n".encode()
+    )
+    # Its buffer may read ahead, but the daemon says nothing more before the manifest has come.
+    with HTTPResponse(sock, method="POST") as response:
+        response.begin()
+        if response.status != _SWITCHED:
+            raise api_error(read_problem(response.status, dict(response.headers), response.read()))
+
+
+def _hand_over(
+    sock: socket.socket, descriptors: Sequence[int], offers: Sequence[dict[str, Any]]
+) -> tuple[int, Any]:
+    manifest = json.dumps({"sockets": list(offers)}, separators=(",", ":")).encode()
+    # A refusal may have come and the connection be gone; it is read all the same.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        sock.sendall(_LENGTH.pack(len(manifest)) + manifest)
+    for start in range(0, len(descriptors), MOST_DESCRIPTORS):
+        batch = array.array("i", descriptors[start : start + MOST_DESCRIPTORS])
+        count = bytes((len(batch),))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            sock.sendmsg([count], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, batch)])
+        said = _read(sock, 1)
+        if said == b"\0":
+            break
+        if said != count:
+            raise BadAnswerError(f"{count[0]} descriptors were given, {said[0]} acknowledged")
+    (length,) = _LENGTH.unpack(_read(sock, _LENGTH.size))
+    try:
+        answer = json.loads(_read(sock, length))
+        return int(answer["status"]), answer["body"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadAnswerError(f"the answer to a give cannot be read: {error}") from error
+
+
+def _read(sock: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        piece = sock.recv(min(size - len(data), 1 << 20))
+        if not piece:
+            raise ConnectionLostError("the daemon hung up in the middle of a give")
+        data += piece
+    return bytes(data)

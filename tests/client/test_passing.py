@@ -1,0 +1,351 @@
+"""Take and give with the client: faults of a daemon that is not one first, then a real one."""
+
+from __future__ import annotations
+
+import array
+import errno
+import fcntl
+import os
+import resource
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import socketd_client
+from socketd_client import ApiError, BadAnswerError, Client, Socket, TransportError
+from tests.client.http_stand_in import Reply, Seen, problem, serving, socket_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.daemon_process import DaemonProcess
+
+LOOPBACK = ("127.0.0.1", 0)
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+SO_COOKIE = 57
+
+
+@pytest.fixture
+def client(daemon: DaemonProcess) -> Iterator[Client]:
+    with Client(daemon.url) as client:
+        yield client
+        for sock in client.sockets.list():
+            sock.close()
+
+
+@pytest.fixture
+def listener(client: Client) -> Socket:
+    return client.sockets.create(bind=LOOPBACK, listen=True, name="web")
+
+
+def cookie(sock: socket.socket) -> int:
+    return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8), sys.byteorder)
+
+
+def passing(*descriptors: int):
+    """Answer a take with these descriptors, and say that there were ``announced``."""
+
+    def answer(seen: Seen) -> Reply:
+        if seen.path.endswith("/take"):
+            rights = array.array("i", descriptors)
+            control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if descriptors else []
+            seen.connection.sendmsg([INTERIM], control)
+            return Reply(socket_json(), headers={"Socket-Descriptors": "1"})
+        return Reply(socket_json())
+
+    return answer
+
+
+@pytest.mark.parametrize("count", [0, 2, 5])
+def test_other_descriptors_than_announced_are_closed(tmp_path: Path, count: int):
+    with serving(passing(*[0] * count), tmp_path / "s") as stand_in, Client(stand_in.url) as client:
+        sock = client.sockets.get(64)
+        with pytest.raises(BadAnswerError, match="1 descriptors were asked for"):
+            sock.take()
+
+
+def test_descriptors_before_a_refusal_are_closed(tmp_path: Path):
+    def answer(seen: Seen) -> Reply:
+        if seen.path.endswith("/take"):
+            rights = array.array("i", [0, 0])
+            seen.connection.sendmsg([INTERIM], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            return problem("EBADF", 404)
+        return Reply(socket_json())
+
+    with serving(answer, tmp_path / "s") as stand_in, Client(stand_in.url) as client:
+        sock = client.sockets.get(64)
+        with pytest.raises(ApiError, match="refused"):
+            sock.take()
+
+
+def test_descriptors_of_an_answer_that_breaks_off_are_closed(tmp_path: Path):
+    def answer(seen: Seen) -> Reply | None:
+        if not seen.path.endswith("/take"):
+            return Reply(socket_json())
+        rights = array.array("i", [0, 0])
+        seen.connection.sendmsg([INTERIM], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        return None
+
+    with serving(answer, tmp_path / "s") as stand_in, Client(stand_in.url) as client:
+        sock = client.sockets.get(64)
+        with pytest.raises(TransportError):
+            sock.take()
+
+
+def test_descriptor_that_is_no_socket_is_closed(tmp_path: Path):
+    with (
+        open(os.devnull) as null,  # noqa: PTH123
+        serving(passing(null.fileno()), tmp_path / "s") as stand_in,
+        Client(stand_in.url) as client,
+    ):
+        sock = client.sockets.get(64)
+        with pytest.raises(OSError, match="non-socket"):
+            sock.take()
+
+
+def test_over_tcp_a_take_is_refused_by_the_daemon_and_a_give_here():
+    answer = problem("EOPNOTSUPP", code="needs_unix_socket")
+    with serving(lambda _seen: answer) as stand_in, Client(stand_in.url) as client:
+        with pytest.raises(OSError, match="refused") as caught:
+            client.take("web")
+        assert caught.value.errno == errno.EOPNOTSUPP
+        with socket.socket() as mine, pytest.raises(OSError, match="Unix socket") as caught:
+            client.give(mine)
+        assert caught.value.errno == errno.EOPNOTSUPP
+
+
+def test_descriptor_that_is_not_open_here_is_ebadf(client: Client, listener: Socket):
+    for fd in (listener.fileno(), -1):
+        with pytest.raises(OSError, match="Bad file"):
+            client.give(fd)
+
+
+def test_names_and_sockets_have_to_match(client: Client):
+    with socket.socket() as mine:
+        for bad in ({"names": ["a", "b"]}, {"name": "a", "names": ["a"]}):
+            with pytest.raises(ValueError, match="names"):
+                client.give(mine, **bad)
+        with pytest.raises(ValueError, match="names"):
+            client.give(mine, mine, names=["a"])
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        os.pipe,
+        lambda: (os.open("/dev/null", os.O_RDONLY),),
+        lambda: (os.memfd_create("x"),),
+        lambda: (os.pidfd_open(os.getpid()),),
+        lambda: (os.eventfd(0),),
+    ],
+    ids=["pipe", "file", "memfd", "pidfd", "eventfd"],
+)
+def test_what_is_no_socket_is_enotsock_and_nothing_is_held(client: Client, made):
+    descriptors = made()
+    try:
+        with socket.socket() as mine, pytest.raises(OSError, match="non-socket") as caught:
+            client.give(mine, descriptors[0])
+        assert caught.value.errno == errno.ENOTSOCK
+        assert isinstance(caught.value, ApiError)
+        assert caught.value.problem.index == 1
+    finally:
+        for fd in descriptors:
+            os.close(fd)
+    assert list(client.sockets.list()) == []
+
+
+def test_stale_handle_takes_nothing(listener: Socket):
+    listener.snapshot = type(listener.snapshot)(
+        **{**{name: getattr(listener.snapshot, name) for name in listener.snapshot.__slots__}, "cookie": 1}
+    )
+    with pytest.raises(ApiError, match="ESTALE"):
+        listener.take()
+
+
+def test_full_table_here_is_emfile_and_a_release_is_not_even_asked_for(client: Client, listener: Socket):
+    many = client.sockets.create_many(40)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 20, hard))
+    try:
+        refs = [sock.fd for sock in many]
+        for release in (True, False):
+            with pytest.raises(OSError, match="Too many open files") as caught:
+                client.take(*refs, release=release)
+            assert caught.value.errno == errno.EMFILE
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(list(client.sockets.list())) == 41
+    assert listener.info().state == "listening"  # the connection is still good
+
+
+def test_taken_socket_is_the_held_one_and_shares_its_connections(listener: Socket):
+    with listener.take() as mine:
+        assert cookie(mine) == listener.cookie
+        assert not os.get_inheritable(mine.fileno())
+        assert mine.gettimeout() == 0
+        assert not os.get_blocking(mine.fileno())
+        mine.settimeout(20)
+        with socket.create_connection(mine.getsockname()):
+            connection, _ = mine.accept()
+            connection.close()
+    assert (listener.snapshot.taken, listener.snapshot.taken_by.pid) == (1, os.getpid())
+
+
+def test_taken_blocking_it_blocks_here_and_is_busy_there(listener: Socket):
+    with listener.take(blocking=True) as mine:
+        assert mine.gettimeout() is None
+        assert os.get_blocking(mine.fileno())
+        with pytest.raises(OSError, match="EBUSY"):
+            listener.accept()
+    listener.take().close()
+    listener.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def test_released_socket_is_gone_there_and_lives_here(client: Client, listener: Socket):
+    with listener.release() as mine:
+        with pytest.raises(OSError, match="Bad file"):
+            listener.info()
+        with pytest.raises(OSError, match="EBADF"):
+            client.sockets.get("web")
+        mine.settimeout(20)
+        with socket.create_connection(mine.getsockname()):
+            mine.accept()[0].close()
+
+
+def test_six_hundred_go_and_come_back(client: Client):
+    made = client.sockets.create_many(600, name="m")
+    taken = client.take(*[sock.name for sock in made], release=True)
+    try:
+        assert [cookie(sock) for sock in taken] == [sock.cookie for sock in made]
+        assert list(client.sockets.list()) == []
+        held = client.give(*taken, names=[f"n.{index}" for index in range(600)])
+        assert [sock.cookie for sock in held] == [sock.cookie for sock in made]
+        assert held[599].name == "n.599"
+    finally:
+        for sock in taken:
+            sock.close()
+
+
+def test_take_of_nothing_asks_nobody(client: Client):
+    assert client.take() == []
+
+
+def test_given_socket_is_served_by_the_daemon(client: Client):
+    with socket.create_server(LOOPBACK) as mine:
+        held = client.give(mine, name="mine")
+    held.settimeout(20)
+    with socket.create_connection(held.getsockname()) as peer:
+        connection, _ = held.accept()
+        peer.sendall(b"hello")
+        assert connection.recv(10) == b"hello"
+
+
+def test_duplicate_is_eexist_or_the_held_one(client: Client, listener: Socket):
+    with listener.take() as mine:
+        with pytest.raises(FileExistsError):
+            client.give(mine)
+        assert client.give(mine, existing_ok=True).fd == listener.fd
+    with socket.socket() as other, pytest.raises(FileExistsError):
+        client.give(other, name="web")
+
+
+def test_several_threads_take_over_one_client(client: Client):
+    socks = client.sockets.create_many(8)
+
+    def take(sock: Socket) -> bool:
+        for _ in range(10):
+            with sock.take() as mine:
+                if cookie(mine) != sock.cookie:
+                    return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(take, socks))
+
+
+def test_give_from_another_process(client: Client):
+    program = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.fileno(), flush=True); input()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with child:
+        fd = int(child.stdout.readline())
+        try:
+            held = client.give_from(child.pid, fd, name="stolen")
+        except PermissionError as error:  # not root, or no CAP_SYS_PTRACE here
+            assert error.errno == errno.EPERM  # noqa: PT017
+        else:
+            assert held.info().state == "listening"
+        with pytest.raises(OSError, match=r"EBADF|EPERM"):
+            client.give_from(child.pid, 4000)
+        child.stdin.close()
+
+
+CONSUMER = """
+import os, sys
+import socketd_client
+os.environ["LISTEN_PID"] = os.environ.get("LISTEN_PID") or str(os.getpid())
+found = socketd_client.listen_fds()
+for name, sock in found.items():
+    print(name, sock.getsockname()[1], os.get_inheritable(sock.fileno()), sock.gettimeout())
+left = sorted(variable for variable in os.environ if variable.startswith("LISTEN_"))
+print(left, len(socketd_client.listen_fds()))
+"""
+
+
+def consume(*socks: socket.socket, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a consumer with these as descriptors 3, 4, …"""
+    package = str(Path(socketd_client.__file__).parents[1])
+
+    def place() -> None:
+        high = [fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD, 100) for sock in socks]
+        for fd, source in enumerate(high, start=3):
+            os.dup2(source, fd)
+
+    return subprocess.run(
+        [sys.executable, "-c", CONSUMER],
+        env={"PYTHONPATH": package, **environ},
+        preexec_fn=place,
+        close_fds=False,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_listen_fds_are_found_by_name_once():
+    with socket.create_server(LOOPBACK) as one, socket.create_server(LOOPBACK) as two:
+        result = consume(one, two, LISTEN_FDS="2", LISTEN_FDNAMES="web:web")
+        ports = one.getsockname()[1], two.getsockname()[1]
+    assert result.stdout.splitlines() == [
+        f"web {ports[0]} False None",
+        f"web.1 {ports[1]} False None",
+        "[] 0",
+    ], result.stderr
+
+
+def test_listen_fds_of_another_process_are_none():
+    result = consume(LISTEN_FDS="1", LISTEN_PID="1")
+    assert result.stdout == "[] 0\n", result.stderr
+
+
+@pytest.mark.parametrize(
+    ("environ", "error"),
+    [
+        ({"LISTEN_FDS": "two"}, "ValueError"),
+        ({"LISTEN_FDS": "2", "LISTEN_FDNAMES": "web"}, "ValueError"),
+        ({"LISTEN_FDS": "900"}, "Errno"),
+    ],
+)
+def test_listen_fds_that_contradict_themselves_are_an_error(environ, error):
+    result = consume(**environ)
+    assert result.returncode == 1
+    assert error in result.stderr
