@@ -189,7 +189,11 @@ def test_vsock_reaches_its_own_host_as_far_as_plain_sockets_do(client):
     try:
         listener = client.sockets.create(family="vsock", bind=(0xFFFFFFFF, 0xFFFFFFFF), listen=True)
     except OSError as error:
-        assert error.errno == plain_vsock_outcome(1)
+        refusal = error.errno
+    else:
+        refusal = 0
+    if refusal:  # the kernel has no vsock at all
+        assert refusal == plain_vsock_outcome(1)
         return
     listener.settimeout(BOUND_S)
     port = listener.getsockname()[1]

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.daemon_process import child_environment
 
 import socketd_client
 from socketd.runtime.banner import FIRST_PORT, free_port
 from socketd.runtime.settings import KEYS, Key
+from tests.daemon_process import child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

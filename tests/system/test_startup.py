@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.daemon_process import START_S, child_environment
 
 # Puts the inherited descriptor at 3, as systemd does, and becomes the command.
