@@ -98,8 +98,10 @@ def test_a_literal_asks_no_resolver():
     assert found == Address(INET6, ("::1", 80, 0, 0))
 
 
-def test_every_family_can_be_dissolved():
-    assert candidates(UNSPEC, INET, socket.SOCK_DGRAM, unasked) == (UNSPEC,)
+def test_no_address_at_all_is_none_to_bind_or_send_to():
+    with pytest.raises(InvalidRequestError) as caught:
+        candidates(UNSPEC, INET, socket.SOCK_DGRAM, unasked)
+    assert caught.value.symbol == "EAFNOSUPPORT"
 
 
 def test_every_result_is_a_candidate_in_the_resolvers_order():
