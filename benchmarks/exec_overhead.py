@@ -8,22 +8,23 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fdholder import fdholder
 from processes import Daemon
 from report import Report, Samples, main, timed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 ROUNDS: Final = 5
 STEPS: Final = 10
 START_S: Final = 10.0
-SOCKETCTL: Final = (sys.executable, "-m", "socketd_client.cli")
+INSTALLED: Final = Path(sys.executable).with_name("socketctl")
+SOCKETCTL: Final = (str(INSTALLED),) if INSTALLED.exists() else (sys.executable, "-m", "socketd_client.cli")
 BARE: Final = "true alone"
 NOTES: Final = (
     "Wall time of the whole command, with `true` as the program; above alone: what starting it on the "
@@ -53,14 +54,16 @@ class Case:
 
 
 def measure(quick: bool) -> list[Report]:  # noqa: FBT001 - what every benchmark takes
-    """Alternate between the ways, round by round."""
+    """Alternate between the ways, start by start."""
     with contextlib.ExitStack() as cleanup:
         cases = _cases(cleanup)
         for case in cases:
             case.step()  # once for the page cache and the compiled modules
         for _ in range(2 if quick else ROUNDS):
             for case in cases:
-                case.samples.rounds.append([timed(case.step) for _ in range(STEPS)])
+                case.samples.rounds.append([])
+            for case in cases * STEPS:  # start by start: ten of `true` are over within one disturbance
+                case.samples.rounds[-1].append(timed(case.step))
     alone = cases[0].samples.quantile_us(0.5)
     rows = tuple(
         (
@@ -77,7 +80,8 @@ def measure(quick: bool) -> list[Report]:  # noqa: FBT001 - what every benchmark
 
 def _cases(cleanup: contextlib.ExitStack) -> list[Case]:
     daemon = cleanup.enter_context(Daemon())
-    environ = {"SOCKETD_URL": f"unix://{daemon.path}"}
+    # As installed, so with the compiled modules that a run from a checkout may be told not to keep.
+    environ = {"SOCKETD_URL": f"unix://{daemon.path}", "PYTHONDONTWRITEBYTECODE": ""}
     listen = ("--listen", "web=127.0.0.1:0")
     cases = [
         Case(BARE, ("true",)),
@@ -85,45 +89,14 @@ def _cases(cleanup: contextlib.ExitStack) -> list[Case]:
         Case("socketctl exec", (*SOCKETCTL, "exec", *listen, "--", "true"), environ),
         Case("socketctl exec --take", (*SOCKETCTL, "exec", "--take", "web", "--", "true"), environ),
     ]
-    if shutil.which("s6-fdholderd"):
-        path = cleanup.enter_context(_fdholder())
+    path = cleanup.enter_context(fdholder())
+    if path is not None:
         cases.append(Case("s6-fdholder-retrieve", ("s6-fdholder-retrieve", path, "web", "true")))
     if shutil.which("systemd-socket-activate"):
         port = _free_port()
         command = ("systemd-socket-activate", "--listen", f"127.0.0.1:{port}", "true")
         cases.append(Case("systemd-socket-activate", command, port=port))
     return cases
-
-
-@contextlib.contextmanager
-def _fdholder() -> Iterator[str]:
-    """Run an s6-fdholderd that holds a listener as ``web``, and lets us do everything."""
-    with tempfile.TemporaryDirectory(prefix="socketd-bench-") as folder:
-        rules = Path(folder, "rules", "uid", str(os.getuid()))
-        (rules / "env").mkdir(parents=True)
-        (rules / "allow").touch()
-        for name in ("S6_FDHOLDER_STORE_REGEX", "S6_FDHOLDER_RETRIEVE_REGEX"):
-            (rules / "env" / name).write_text(".*\n")
-        path = f"{folder}/s"
-        command = ["s6-fdholder-daemon", "-i", f"{folder}/rules", path]
-        process = subprocess.Popen(command, start_new_session=True)
-        try:
-            _await_path(path)
-            with socket.create_server(("127.0.0.1", 0)) as listener:
-                store = ["s6-fdholder-store", path, "web"]
-                subprocess.run(store, stdin=listener.fileno(), check=True)
-            yield path
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _await_path(path: str) -> None:
-    deadline = time.monotonic() + START_S
-    while not Path(path).exists():
-        if time.monotonic() > deadline:
-            raise RuntimeError("s6-fdholderd does not come up")
-        time.sleep(0.002)
 
 
 def _connect(port: int) -> None:

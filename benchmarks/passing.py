@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from fdholder import HELD, caller, calls, fdholder
 from processes import Daemon
 from report import Report, Samples, main, timed
 from wire import Wire, request
@@ -37,22 +38,33 @@ _UPGRADE: Final = {"Connection": "Upgrade", "Upgrade": "socketd-give"}
 _LENGTH: Final = struct.Struct(">I")
 _CLOEXEC: Final = 0x40000000  # MSG_CMSG_CLOEXEC
 _ROOM: Final = socket.CMSG_SPACE(BATCH * 4)
-_START_S: Final = 10.0
 
 
 def measure(quick: bool) -> list[Report]:  # noqa: FBT001 - what every benchmark takes
     """Let every case have a turn in each round."""
     rounds = 3 if quick else ROUNDS
-    with Daemon() as daemon, daemon.wire() as wire, bare_sender() as sender:
-        return [_passed(daemon, wire, sender, rounds), *_commands(daemon, wire, rounds)]
+    with (
+        Daemon() as daemon,
+        daemon.wire() as wire,
+        bare_sender() as sender,
+        fdholder() as path,
+        caller() as program,
+    ):
+        peer = partial(calls, program, path, COUNTS[1]) if program and path else dict
+        samples = _passed(daemon, wire, sender, peer, rounds)
+        return [_described(samples), *_commands(daemon, wire, path, rounds)]
 
 
-def _passed(daemon: Daemon, wire: Wire, sender: socket.socket, rounds: int) -> Report:
+def _passed(
+    daemon: Daemon, wire: Wire, sender: socket.socket, peer: Callable[[], dict[str, list[float]]], rounds: int
+) -> dict[tuple[str, int], Samples]:
     wire.ask(request("POST", "/v1/sockets", PORT), 201)
     get = request("GET", "/v1/sockets/web")
     samples: dict[tuple[str, int], Samples] = {}
     for _ in range(rounds):
         _note(samples, (GET, 1), [timed(lambda: wire.ask(get)) for _ in range(COUNTS[1])])
+        for name, took in peer().items():
+            _note(samples, (f"s6-fdholder {name}, in C", 1), took)
         for count, steps in COUNTS.items():
             made = wire.ask(request("POST", "/v1/sockets", {"count": count}), 201).json()["sockets"]
             body = {"sockets": [one["fd"] for one in made]}
@@ -64,6 +76,10 @@ def _passed(daemon: Daemon, wire: Wire, sender: socket.socket, rounds: int) -> R
             _note(samples, ("take, fields=fd", count), [timed(few) for _ in range(steps)])
             release = request("POST", TAKE, {**body, "release": True}, _RECEIVES)
             _note(samples, ("give", count), _gives(daemon, wire, _take(wire, release), steps))
+    return samples
+
+
+def _described(samples: dict[tuple[str, int], Samples]) -> Report:
     base = samples[GET, 1]
     rows = tuple(
         (
@@ -86,7 +102,9 @@ def _passed(daemon: Daemon, wire: Wire, sender: socket.socket, rounds: int) -> R
     )
     notes = (
         "Received descriptors are closed again, which is in the figures. A give makes its own connection, "
-        "and its answer describes every socket, as a take's does: 6 MB of JSON for 10,000."
+        "and its answer describes every socket, as a take's does: 6 MB of JSON for 10,000. "
+        "s6-fdholder passes a descriptor a call; it is asked from C (fdholder.c), socketd and the bare "
+        "sender from Python."
     )
     return Report("Descriptors over the API's Unix socket", columns, rows, notes)
 
@@ -202,11 +220,11 @@ def _close(descriptors: Sequence[int] | array.array[int]) -> None:
         os.close(fd)
 
 
-def _commands(daemon: Daemon, wire: Wire, rounds: int) -> list[Report]:
+def _commands(daemon: Daemon, wire: Wire, peer: str | None, rounds: int) -> list[Report]:
     """Compare commands that run ``true`` with the socket; needs cc, and the package s6 for the peer."""
     if shutil.which("cc") is None:
         return []
-    with tempfile.TemporaryDirectory(prefix="socketd-bench-") as folder, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="socketd-bench-") as folder:
         program = f"{folder}/passing"
         subprocess.run(["cc", "-O2", "-o", program, str(SOURCE)], check=True)
         wire.ask(request("PUT", "/v1/names/web", {"bind": "127.0.0.1:0", "listen": True}))
@@ -214,9 +232,8 @@ def _commands(daemon: Daemon, wire: Wire, rounds: int) -> list[Report]:
             "true alone": ("true",),
             "passing take web true": (program, "take", daemon.path, "web", "true"),
         }
-        if shutil.which("s6-fdholderd"):
-            path = stack.enter_context(_s6(folder))
-            cases["s6-fdholder-retrieve web true"] = ("s6-fdholder-retrieve", path, "web", "true")
+        if peer is not None:
+            cases["s6-fdholder-retrieve web true"] = ("s6-fdholder-retrieve", peer, HELD, "true")
         samples = {name: Samples() for name in cases}
         for _ in range(rounds):
             for name, command in cases.items():
@@ -234,30 +251,6 @@ def _commands(daemon: Daemon, wire: Wire, rounds: int) -> list[Report]:
 
 def _running(command: Sequence[str]) -> Callable[[], object]:
     return lambda: subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-
-
-@contextlib.contextmanager
-def _s6(folder: str) -> Iterator[str]:
-    """Run s6-fdholderd with a listener called ``web`` in it; gives its socket's path."""
-    path, rules = f"{folder}/s6", Path(folder, "rules", "uid", "self")
-    (rules / "env").mkdir(parents=True)
-    (rules / "allow").touch()
-    for right in ("STORE", "RETRIEVE"):
-        (rules / "env" / f"S6_FDHOLDER_{right}_REGEX").write_text("^.*\n")
-    process = subprocess.Popen(
-        ["s6-fdholder-daemon", "-i", f"{folder}/rules", path], stderr=subprocess.DEVNULL
-    )
-    try:
-        deadline = time.monotonic() + _START_S
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            store = ("s6-fdholder-store", path, "web")
-            while subprocess.run(store, check=False, stdin=listener, stderr=subprocess.DEVNULL).returncode:
-                if time.monotonic() > deadline:
-                    raise RuntimeError("s6-fdholderd does not serve")
-        yield path
-    finally:
-        process.terminate()
-        process.wait()
 
 
 if __name__ == "__main__":

@@ -13,13 +13,22 @@ from typing import TYPE_CHECKING, Final
 
 import bulk
 import calls
+import exec_overhead
+import passing
 import startup
 import waits
 
 if TYPE_CHECKING:
     from report import Report
 
-BENCHMARKS: Final = {"calls": calls, "bulk": bulk, "waits": waits, "startup": startup}
+BENCHMARKS: Final = {
+    "calls": calls,
+    "bulk": bulk,
+    "waits": waits,
+    "passing": passing,
+    "exec_overhead": exec_overhead,
+    "startup": startup,
+}
 README: Final = Path(__file__).with_name("README.md")
 BEGIN: Final = "<!-- figures: written by run.py -->\n"
 END: Final = "<!-- end of figures -->\n"

@@ -9,13 +9,14 @@ from urllib.parse import quote
 
 from socketd_client import constants, passing
 from socketd_client.byteorder import ByteOrders
-from socketd_client.endpoint import Endpoint, default_url
+from socketd_client.endpoint import Endpoint
 from socketd_client.exchange import Call, Exchange
 from socketd_client.handle import Socket
 from socketd_client.process import Process
 from socketd_client.records import Network, Resolution, ServiceInfo, SocketInfo
 from socketd_client.reference import NotYetError, wait
 from socketd_client.sockets import Sockets
+from socketd_client.unix_url import default_url
 from socketd_client.wire import listed
 
 if TYPE_CHECKING:

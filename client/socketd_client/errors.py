@@ -94,7 +94,8 @@ class ApiError(SocketdError):
         if self.symbol and self.symbol not in text:
             text += f" [{self.symbol}]"
         for member, faults in self.members.items():
-            text += f"; {member}: {' '.join(faults)}"
+            told = f"{member}: {' '.join(faults)}"
+            text += "" if told in text else f"; {told}"
         return f"{text} (hint: {self.hint})" if self.hint else text
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -23,9 +23,8 @@ def causes(error: BaseException) -> list[BaseException]:
     """List an exception and what it was made from, outermost first."""
     chain: list[BaseException] = []
     cause: BaseException | None = error
-    while (
-        cause is not None and cause not in chain
-    ):  # an exception raised again can be its own context's cause
+    # An exception that is raised again can be its own context's cause.
+    while cause is not None and cause not in chain:
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
     return chain

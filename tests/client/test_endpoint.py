@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from socketd_client import Client
-from socketd_client.endpoint import Endpoint, default_url, unix_url
+from socketd_client.endpoint import Endpoint
+from socketd_client.unix_url import default_url, unix_url
 
 
 @pytest.mark.parametrize(

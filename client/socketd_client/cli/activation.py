@@ -8,10 +8,9 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
 import signal
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NoReturn
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from socketd_client.activation import FIRST, UNNAMED
 from socketd_client.cli import exits
@@ -28,8 +27,7 @@ _PLACE: Final = re.compile(r"\{fd:([^{}]*)\}")
 _IGNORED: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """What is started, and with what.
 
     Attributes:
@@ -42,7 +40,7 @@ class Program:
     words: tuple[str, ...]
     path: str
     names: tuple[str, ...]
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     def of(cls, words: Sequence[str], names: Sequence[str], extra: Sequence[str] = ()) -> Program:
@@ -140,10 +138,12 @@ def find_program(word: str) -> str:
     Raises:
         CommandError: It is not there, or not executable.
     """
-    found = shutil.which(word)
-    if found is not None:
-        return found
-    if "/" in word and os.path.exists(word):  # noqa: PTH110 - a Path costs an import
+    # As shutil.which does, which would import three compressors; a Path costs an import, too.
+    places = [word] if "/" in word else [f"{folder or '.'}/{word}" for folder in os.get_exec_path()]
+    for path in places:
+        if os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112
+            return path
+    if "/" in word and os.path.exists(word):  # noqa: PTH110
         raise CommandError(f"{word}: Permission denied (EACCES)", status=exits.CANNOT_EXEC)
     raise CommandError(f"{word}: command not found", status=exits.NOT_FOUND)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from importlib import import_module
@@ -12,9 +11,10 @@ import click
 
 from socketd_client.cli import exits
 from socketd_client.cli.catalogue import COMMANDS, SECTIONS
-from socketd_client.cli.failures import complain, described
+from socketd_client.cli.failures import complain, told
 from socketd_client.cli.session import Session
 from socketd_client.cli.shape import laid_out
+from socketd_client.cli.signalled import interrupted, left_alone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,9 +127,9 @@ def run(arguments: Sequence[str]) -> int:
         status = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        return _left_alone()
+        return left_alone()
     except KeyboardInterrupt:
-        return _interrupted()
+        return interrupted()
     return status
 
 
@@ -141,18 +141,14 @@ def _run(arguments: Sequence[str]) -> int:
         error.show()
         return exits.USAGE
     except _EndedError as error:
-        return _left_alone() if error.number == signal.SIGPIPE else _interrupted()
+        return left_alone() if error.number == signal.SIGPIPE else interrupted()
     except click.Abort:
-        return _interrupted()
+        return interrupted()
     except click.ClickException as error:
         complain(_usage_text(error), _usage_hint(error))
         return error.exit_code
-    except Exception as error:
-        failure = described(error, session.subject)
-        if failure is None:
-            raise
-        complain(str(failure), failure.hint)
-        return failure.status
+    except Exception as error:  # noqa: BLE001 - told raises what is a fault of ours
+        return told(error, session.subject)
     return result if isinstance(result, int) else exits.OK
 
 
@@ -164,16 +160,3 @@ def _usage_text(error: click.ClickException) -> str:
 def _usage_hint(error: click.ClickException) -> str | None:
     context = getattr(error, "ctx", None)
     return None if context is None else f"{context.command_path} --help"
-
-
-def _left_alone() -> int:
-    """End as a program that SIGPIPE killed, whose output Python must not try to flush again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return exits.SIGNALLED + signal.SIGPIPE
-
-
-def _interrupted() -> int:
-    """End by the signal itself, so that a shell's loop around us ends too."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
-    return exits.SIGNALLED + signal.SIGINT

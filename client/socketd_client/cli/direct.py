@@ -1,7 +1,8 @@
 """HTTP over the daemon's Unix socket with descriptors in it, and without an HTTP library.
 
 ``socketctl exec`` stands in the way of a program's start: importing requests costs 150 ms, http.client 20,
-this none. One request at a time; an answer has a Content-Length, which the daemon always sends.
+dataclasses 8, this none of them. One request at a time; an answer has a Content-Length, which the daemon
+always sends.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import array
 import json
 import socket
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from socketd_client.cli.failures import CommandError, errno_text
 from socketd_client.descriptors import MOST_DESCRIPTORS, close_all, unpack_rights
+from socketd_client.unix_url import unix_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +33,7 @@ _REFUSED_FOR_S: Final = 0.5
 _PAUSE_S: Final = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What the daemon answered.
 
     Attributes:
@@ -58,11 +58,13 @@ def socket_path(url: str) -> str:
 
     Raises:
         CommandError: It is a TCP URL.
+        ValueError: It is none.
     """
-    from socketd_client.endpoint import Endpoint  # noqa: PLC0415 - only where a socket is needed
-
-    path = Endpoint.parse(url).socket_path
+    path = unix_path(url)
     if path is None:
+        from socketd_client.endpoint import Endpoint  # noqa: PLC0415 - only to tell it from a bad URL
+
+        Endpoint.parse(url)
         raise CommandError(
             f"{url}: descriptors cannot travel over TCP",
             hint="give --url unix:///… of the daemon on this host",
@@ -211,7 +213,9 @@ def _length(headers: Mapping[str, str]) -> int:
 
 
 def _refusal(status: int, headers: Mapping[str, str], body: bytes, about: str | None) -> Exception:
-    from socketd_client.errors import api_error  # noqa: PLC0415 - only when it was refused
+    from dataclasses import replace  # noqa: PLC0415 - only when it was refused
+
+    from socketd_client.errors import api_error  # noqa: PLC0415
     from socketd_client.problem import read_problem  # noqa: PLC0415
 
     problem = read_problem(status, headers, body)

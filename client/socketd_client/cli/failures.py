@@ -54,6 +54,15 @@ def described(error: Exception, subject: str | None = None) -> CommandError | No
     return CommandError(str(error)) if isinstance(error, ValueError) else None
 
 
+def told(error: Exception, subject: str | None = None) -> int:
+    """Complain about it; return the exit status. A fault of ours is raised again."""
+    failure = described(error, subject)
+    if failure is None:
+        raise error
+    complain(str(failure), failure.hint)
+    return failure.status
+
+
 def errno_text(error: OSError) -> str:
     """Write a system call's error as ``Address already in use (EADDRINUSE)``."""
     if error.errno is None:

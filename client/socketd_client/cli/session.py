@@ -33,7 +33,7 @@ class Session:
     def url(self) -> str:
         """Where the daemon is."""
         if self._url is None:
-            from socketd_client.endpoint import default_url  # noqa: PLC0415
+            from socketd_client.unix_url import default_url  # noqa: PLC0415
 
             self._url = default_url(os.environ)
         return self._url

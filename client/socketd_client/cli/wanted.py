@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from socketd_client.cli.failures import CommandError
 
@@ -19,8 +17,7 @@ NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9._@-]{0,254}")
 _NOT_REUSED: Final = ("/", "@", "vsock:")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One socket.
 
     Attributes:
@@ -69,7 +66,8 @@ def obtain(direct: Direct, wanted: Sequence[Wanted], *, blocking: bool) -> list[
     """
     for one in wanted:
         if one.spec is not None:
-            direct.ask("PUT", f"/v1/names/{quote(one.ref, safe='')}", one.spec, about=one.ref)
+            # NAME has only what a path may have as it is (pchar, RFC 3986).
+            direct.ask("PUT", f"/v1/names/{one.ref}", one.spec, about=one.ref)
     return take(direct, [one.ref for one in wanted], blocking=blocking)
 
 

@@ -9,6 +9,7 @@ import click
 
 from socketd_client.cli.commands import activating
 from socketd_client.cli.shape import Command
+from socketd_client.cli.starting import obtained
 
 if TYPE_CHECKING:
     from socketd_client.cli.session import Session
@@ -36,6 +37,5 @@ def exec_command(session: Session, /, **given: Any) -> int:
     Exit status: PROGRAM's own; 1 if a socket is refused, 126 or 127 if PROGRAM cannot be run or found. The
     sockets stay in the daemon in any case, until socketctl close.
     """
-    sockets = activating.wanted_sockets(given)
-    program = activating.program(given, sockets)
-    program.execute(activating.obtained(session, given, sockets), os.environ)
+    program, sockets = activating.program_and_sockets(given)
+    program.execute(obtained(session, given, sockets), os.environ)

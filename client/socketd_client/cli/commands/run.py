@@ -11,6 +11,7 @@ import click
 from socketd_client.cli.commands import activating
 from socketd_client.cli.failures import complain
 from socketd_client.cli.shape import Command
+from socketd_client.cli.starting import obtained
 from socketd_client.cli.supervising.notify import Outbox
 from socketd_client.cli.supervising.policy import ALWAYS, NEVER, ON_FAILURE, Policy
 from socketd_client.cli.supervising.supervisor import Supervisor
@@ -101,9 +102,8 @@ def run_command(session: Session, /, **given: Any) -> int:
     SuccessExitStatus=143. Exit status: PROGRAM's own, 128+n if signal n ended it; 1 if a socket is refused,
     126 or 127 if PROGRAM cannot be run or found.
     """
-    sockets = activating.wanted_sockets(given)
-    program = activating.program(given, sockets)
-    fds = activating.obtained(session, given, sockets)
+    program, sockets = activating.program_and_sockets(given)
+    fds = obtained(session, given, sockets)
     log = _silent if given["quiet"] else complain
     return Supervisor(program, fds, _policy(given), Outbox(os.environ), log).run()
 
