@@ -15,7 +15,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help run test soak coverage lint openapi bench requirements clean
+.PHONY: help run test soak coverage lint openapi docs bench requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,11 @@ lint: $(VENV)/test.stamp ## Check style, types, the import rule and openapi.yaml
 
 openapi: $(VENV)/daemon.stamp ## Write openapi.yaml anew from the schemas
 	$(BIN)/socketd openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+
+docs: openapi ## Write openapi.yaml, docs/errors.md and the man page anew from what they describe
+	$(BIN)/python -m socketd.web.reference_errors > docs/errors.md.new && mv docs/errors.md.new docs/errors.md
+	$(BIN)/python -m socketd_client.cli.manual > docs/man/socketctl.1.new && \
+		mv docs/man/socketctl.1.new docs/man/socketctl.1
 
 bench: $(VENV)/test.stamp ## Measure against the yardsticks of benchmarks/README.md
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from socketd.core.address import Address
-from socketd.kernel import facts, sock_diag, tcp_info
+from socketd.kernel import facts, sock_diag, sockopt, tcp_info
 
 if TYPE_CHECKING:
     from socketd.core.entry import Entry
@@ -133,7 +133,7 @@ class View:
         return Backlog(limit, pending)
 
     def _is_listening(self) -> bool:
-        return bool(self.entry.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        return sockopt.number(self._fd, socket.SOL_SOCKET, socket.SO_ACCEPTCONN) != 0
 
     def _tcp_state(self, number: int) -> str:
         if number in _TCP_STATES:
@@ -218,7 +218,6 @@ def info(entry: Entry) -> Info:
             details = tcp_info.read(entry.fd)
         except OSError:
             details = None
-    option = entry.sock.getsockopt
     return Info(
         state=view.state,
         queues=facts.queues(entry.fd),
@@ -226,9 +225,9 @@ def info(entry: Entry) -> Info:
         memory=facts.memory(entry.fd),
         tcp_info=details,
         poll=facts.readiness(entry.fd),
-        mark=option(socket.SOL_SOCKET, socket.SO_MARK),
-        priority=option(socket.SOL_SOCKET, socket.SO_PRIORITY),
-        incoming_cpu=option(socket.SOL_SOCKET, socket.SO_INCOMING_CPU),
+        mark=sockopt.number(entry.fd, socket.SOL_SOCKET, socket.SO_MARK),
+        priority=sockopt.number(entry.fd, socket.SOL_SOCKET, socket.SO_PRIORITY),
+        incoming_cpu=sockopt.number(entry.fd, socket.SOL_SOCKET, socket.SO_INCOMING_CPU),
     )
 
 

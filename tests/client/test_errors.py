@@ -125,6 +125,18 @@ def test_every_member_of_the_problem_is_read():
     )
 
 
+@pytest.mark.parametrize(
+    ("detail", "text"),
+    [
+        ("bind: no address", "bind: no address [EINVAL]"),
+        ("no address", "no address [EINVAL]; bind: no address"),
+    ],
+)
+def test_what_the_detail_says_of_a_member_is_said_once(detail: str, text: str):
+    problem = Problem(422, "Invalid argument", detail, errno="EINVAL", members={"bind": ("no address",)})
+    assert str(api_error(problem)) == text
+
+
 def test_refusal_by_something_else_keeps_its_first_line():
     found = read_problem(502, {"Content-Type": "text/html"}, b"<h1>Bad Gateway</h1>\nmore")
     assert (found.title, found.detail) == ("Bad Gateway", "<h1>Bad Gateway</h1>")

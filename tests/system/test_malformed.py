@@ -59,6 +59,7 @@ def test_what_is_no_request_is_a_problem_and_ends_the_connection(daemon, raw, st
     assert problem["code"] == "malformed_request"
     assert problem["errno"] == "EBADMSG"
     assert problem["instance"] == headers["X-Request-Id"]
+    assert (problem["syscall"], problem["socket"], problem["hint"]) == (None, None, None)
     assert daemon.request("GET", "/healthz").status == 200
 
 

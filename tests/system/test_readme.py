@@ -86,9 +86,20 @@ def environment(**more: str) -> dict[str, str]:
     return child_environment({"PYTHONPATH": client_folder, **more})
 
 
-def run(command: list[str], text: str, environ: dict[str, str]) -> str:
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Give a folder with the commands that ``make run`` installs, and where no command leaves a file."""
+    commands = tmp_path / ".venv" / "bin"
+    commands.mkdir(parents=True)
+    for name, module in (("socketctl", "socketd_client.cli"), ("gunicorn", "gunicorn")):
+        (commands / name).write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
+        (commands / name).chmod(0o755)
+    return tmp_path
+
+
+def run(command: list[str], text: str, environ: dict[str, str], folder: Path | None = None) -> str:
     result = subprocess.run(
-        command, input=text, env=environ, capture_output=True, text=True, timeout=90, check=False
+        command, input=text, env=environ, cwd=folder, capture_output=True, text=True, timeout=90, check=False
     )
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
     assert not result.stderr
@@ -97,13 +108,16 @@ def run(command: list[str], text: str, environ: dict[str, str]) -> str:
 
 @pytest.mark.needs("bash", "curl")
 @pytest.mark.parametrize("document", [README, TUTORIAL], ids=["readme", "tutorial"])
-def test_a_session_with_curl_works_as_pasted(document: Path, daemon: DaemonProcess, port: int) -> None:
+def test_a_session_with_curl_works_as_pasted(
+    document: Path, daemon: DaemonProcess, port: int, checkout: Path
+) -> None:
     """One shell runs all of it, as a person's does, so that descriptors and variables live on."""
     session = steps(document)
     assert len(session) >= 10
     script = "".join(f"{step.commands}echo; echo '{SEPARATOR.format(n)}'\n" for n, step in enumerate(session))
     script = script.replace(str(FIRST_PORT), str(port))
-    printed = run(["bash", "-u"], script, environment(SOCKETD_URL=daemon.url))
+    environ = environment(SOCKETD_URL=daemon.url, TMPDIR=str(checkout), HOME=str(checkout))
+    printed = run(["bash", "-u"], script, environ, checkout)
     for number, step in enumerate(session):
         output, _, printed = printed.partition(SEPARATOR.format(number))
         assert pattern(step.shown).fullmatch(plain(output)), (
@@ -113,7 +127,7 @@ def test_a_session_with_curl_works_as_pasted(document: Path, daemon: DaemonProce
 
 
 def test_the_program_in_python_works_as_pasted(daemon: DaemonProcess, port: int) -> None:
-    (program,) = blocks(README, "python")
+    program, _ = blocks(README, "python")
     program = program.replace(str(FIRST_PORT), str(port))
     printed = run([sys.executable, "-W", "error", "-"], program, environment(SOCKETD_URL=daemon.url))
     for expected in (
@@ -124,6 +138,14 @@ def test_the_program_in_python_works_as_pasted(daemon: DaemonProcess, port: int)
         "b'hello yourself\\n'",
     ):
         assert expected in printed
+    assert daemon.request("GET", "/v1/sockets").json()["sockets"] == []
+
+
+def test_the_program_that_takes_and_gives_works_as_pasted(daemon: DaemonProcess, port: int) -> None:
+    _, program = blocks(README, "python")
+    program = program.replace(str(FIRST_PORT), str(port))
+    printed = run([sys.executable, "-W", "error", "-"], program, environment(SOCKETD_URL=daemon.url))
+    assert printed == "b'hello yourself\\n'\n"
     assert daemon.request("GET", "/v1/sockets").json()["sockets"] == []
 
 

@@ -135,6 +135,22 @@ def test_index_and_members_are_in_the_body():
     assert set(answer_to(errors.InvalidRequestError("no", member="bind")).json["members"]) == {"bind"}
 
 
+def test_one_wrong_member_is_told_in_the_cores_own_words(web: Web):
+    answer = web.ask("POST", "/v1/sockets", {"bind": f"/{'a' * 108}"})
+    told = answer.json
+    assert (answer.status_code, told["errno"], told["number"]) == (422, "ENAMETOOLONG", errno.ENAMETOOLONG)
+    assert told["title"] == os.strerror(errno.ENAMETOOLONG)
+    assert told["detail"] == f"bind: {told['members']['bind'][0]}"
+    assert "sun_path" in told["hint"]
+
+
+def test_several_wrong_members_are_einval_each_with_its_hint(web: Web):
+    told = web.ask("POST", "/v1/sockets", {"bind": f"/{'a' * 108}", "connect": "127.0.0.1"}).json
+    assert (told["errno"], told["code"], told["hint"]) == ("EINVAL", "invalid_request", None)
+    assert "sun_path" in told["members"]["bind"][0]
+    assert "[::1]:80" in told["members"]["connect"][0]
+
+
 def test_fault_of_ours_is_logged_and_not_told(caplog):
     answer = answer_to(RuntimeError("a secret"))
     check_problem(answer)

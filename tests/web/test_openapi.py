@@ -50,6 +50,32 @@ def test_running_daemon_serves_the_document(web: Web, document):
     assert yaml.safe_load(answer.text) == document
 
 
+def test_document_is_the_same_each_time_it_is_asked_for(web: Web):
+    first, second = (web.ask("GET", "/openapi.yaml").text for _ in range(2))
+    assert first == second
+
+
+def test_requests_are_closed_and_answers_may_grow(document):
+    shapes = document["components"]["schemas"]
+    assert shapes["Create"]["additionalProperties"] is False
+    assert "additionalProperties" not in shapes["Socket"]
+
+
+def test_document_has_no_shape_that_nothing_leads_to(document):
+    text = str(document["paths"]) + str(document["components"]["schemas"])
+    assert [name for name in document["components"]["schemas"] if f"/schemas/{name}'" not in text] == []
+
+
+def test_answers_say_which_headers_they_have(document):
+    def headers(path: str, method: str, status: str) -> set[str]:
+        return set(document["paths"][path][method]["responses"][status]["headers"])
+
+    assert headers("/v1/sockets", "post", "201") == {"ETag", "Location"}
+    assert headers("/v1/sockets/{ref}", "get", "200") == {"ETag"}
+    received = {"Socket-Eof", "Socket-From", "Socket-Flags", "Socket-Length"}
+    assert headers("/v1/sockets/{ref}/recv", "post", "200") == received
+
+
 def test_document_has_every_route_and_no_other(web: Web, document):
     documented = {
         (path, method) for path, item in document["paths"].items() for method in item if method in METHODS

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from socketd import errors as tree
-from socketd.core.hints import _HINTS, _OUT_OF
+from socketd.core.hints import HINTS, OUT_OF
 from socketd.web import (
     idempotency,
     reference_causes,
@@ -240,7 +240,7 @@ def test_every_errno_of_this_host_has_an_anchor(app: Flask) -> None:
 
 
 def test_every_errno_that_a_hint_or_an_error_is_about_has_its_cause() -> None:
-    hinted = {number for _, number in _HINTS} | set(_OUT_OF)
+    hinted = {number for _, number in HINTS} | set(OUT_OF)
     listed = {entry.number for entry in reference_errors.entries()}
     assert hinted <= listed
     assert {error.symbol for error in reference_errors.refusals()} <= set(reference_causes.CAUSES)
@@ -248,7 +248,7 @@ def test_every_errno_that_a_hint_or_an_error_is_about_has_its_cause() -> None:
 
 def test_every_hint_is_on_the_page() -> None:
     shown = {text for entry in reference_errors.entries() for _, text in entry.cures}
-    assert set(_HINTS.values()) | set(_OUT_OF.values()) <= shown
+    assert set(HINTS.values()) | set(OUT_OF.values()) <= shown
 
 
 def test_every_error_class_that_the_daemon_raises_by_itself_is_listed() -> None:

@@ -9,9 +9,9 @@ import struct
 import time
 from typing import TYPE_CHECKING, Final
 
-from socketd.core import polling
+from socketd.core import options, polling
 from socketd.core.address import UNSPEC, Address
-from socketd.core.hints import refused
+from socketd.core.hints import number_of, refused
 from socketd.core.waiting import until_done
 from socketd.errors import BusyError, ClosedMeanwhileError
 
@@ -82,7 +82,7 @@ def _connect_now(entry: Entry, address: Address) -> int:
     try:
         entry.sock.connect(address.sockaddr)
     except OSError as error:
-        return error.errno or 0
+        return number_of(error)
     return 0
 
 
@@ -97,7 +97,7 @@ def _outcome(entry: Entry, address: Address) -> int:
     after a mere SO_ERROR the next address would be refused with ECONNABORTED, whatever it is.
     """
     if entry.family not in (socket.AF_INET, socket.AF_INET6):
-        return entry.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return options.get_number(entry.sock, "SO_ERROR")
     number = _connect_now(entry, address)
     return 0 if number == errno.EISCONN else number
 
@@ -106,7 +106,7 @@ def _dissolve(entry: Entry) -> None:
     """Undo the association of a datagram socket; Python's connect cannot say AF_UNSPEC."""
     # Imported only here: it makes a closure, which a libffi without static trampolines puts into writable
     # and executable memory, and a service with MemoryDenyWriteExecute= is refused that.
-    import ctypes  # noqa: PLC0415
+    import ctypes  # noqa: PLC0415 (as just said)
 
     os.set_blocking(entry.fd, False)
     libc = ctypes.CDLL(None, use_errno=True)

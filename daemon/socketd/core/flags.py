@@ -150,11 +150,6 @@ def shutdown_how(value: str | int) -> int:
     return number
 
 
-def shutdown_name(how: int) -> str:
-    """Name a way to shut down: ``"read"``, ``"write"`` or ``"both"``."""
-    return _SHUTDOWN.name(how)
-
-
 def addrinfo_flags(names: Iterable[str]) -> int:
     """Join flags of ``getaddrinfo(3)``, each with or without ``AI_``.
 
@@ -162,11 +157,6 @@ def addrinfo_flags(names: Iterable[str]) -> int:
         InvalidRequestError: a name is unknown.
     """
     return _ADDRINFO.mask(names)
-
-
-def addrinfo_flag_names(mask: int) -> list[str]:
-    """Name flags of ``getaddrinfo(3)``."""
-    return _ADDRINFO.split(mask)
 
 
 def _message_flags(names: Iterable[str], ours: Vocabulary, other: Vocabulary, call: str) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import Final
 
 from socketd.errors import KernelRefusedError
 
-_HINTS: Final = {
+HINTS: Final = {
     ("socket", errno.EAFNOSUPPORT): "this kernel was built without the family, or the module is not loaded",
     (
         "socket",
@@ -33,6 +34,7 @@ _HINTS: Final = {
     ("listen", errno.EINVAL): "bind it first; a connected socket cannot listen",
     ("listen", errno.EADDRINUSE): "another socket listens on that port",
     ("accept", errno.EINVAL): "call listen first",
+    ("accept", errno.EAFNOSUPPORT): "the daemon cannot read addresses of this family; take the descriptor",
     ("accept", errno.EOPNOTSUPP): "only listening stream and seqpacket sockets accept",
     ("connect", errno.ECONNREFUSED): "nobody listens at that address",
     ("connect", errno.EISCONN): "it is connected already; shut it down or make another socket",
@@ -52,6 +54,7 @@ _HINTS: Final = {
     ("send", errno.EISCONN): "it is connected; send without an address",
     ("send", errno.EACCES): "a broadcast address needs the option SO_BROADCAST",
     ("recv", errno.ENOTCONN): "connect it first, or accept from a listener",
+    ("recv", errno.EAFNOSUPPORT): "the daemon cannot read addresses of this family; take the descriptor",
     ("recv", errno.EINVAL): "no out-of-band data is there; poll it for POLLPRI",
     ("recv", errno.ECONNRESET): "the peer reset the connection",
     ("getsockname", errno.ENOTSOCK): "only sockets can be held; it was closed again",
@@ -69,7 +72,7 @@ _HINTS: Final = {
     ): "too many descriptors are under way; let their receivers read them first",
     ("shutdown", errno.ENOTCONN): "only a connected socket can be shut down",
 }
-_OUT_OF = {
+OUT_OF: Final = {
     errno.EMFILE: "close sockets you no longer need, or raise LimitNOFILE= (RLIMIT_NOFILE) of the daemon",
     errno.ENFILE: "the whole host is out of file handles; fs.file-max limits them",
 }
@@ -77,5 +80,15 @@ _OUT_OF = {
 
 def refused(error: OSError, syscall: str) -> KernelRefusedError:
     """Say what a system call answered, with what can be done about it."""
-    number = error.errno or 0
-    return KernelRefusedError(error, syscall, hint=_HINTS.get((syscall, number)) or _OUT_OF.get(number))
+    number = number_of(error)
+    told = OSError(number, os.strerror(number))
+    return KernelRefusedError(told, syscall, hint=HINTS.get((syscall, number)) or OUT_OF.get(number))
+
+
+def number_of(error: OSError) -> int:
+    """Give the errno of a refusal.
+
+    CPython itself refuses families whose addresses it cannot write ("getsockaddrlen: bad family", of AF_XDP
+    for one), and gives no errno then.
+    """
+    return errno.EAFNOSUPPORT if error.errno is None else error.errno

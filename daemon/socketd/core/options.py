@@ -6,6 +6,7 @@ import _socket
 import errno
 import re
 import socket
+import struct
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from socketd.core import option_codecs, option_table_inet, option_table_socket
@@ -19,7 +20,17 @@ from socketd.errors import InvalidRequestError, KernelRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OPTIONS", "Kind", "Option", "OptionValue", "applicable", "get_option", "lookup", "set_option"]
+__all__ = [
+    "OPTIONS",
+    "Kind",
+    "Option",
+    "OptionValue",
+    "applicable",
+    "get_number",
+    "get_option",
+    "lookup",
+    "set_option",
+]
 
 _T = TypeVar("_T")
 
@@ -50,6 +61,7 @@ _ALIASES: Final = {
 _BY_NAME: Final = {option.name.lower(): option for option in OPTIONS}
 _NAMES: Final = [option.name for option in OPTIONS]
 _BY_NUMBER: Final = {(option.level, option.number): option for option in OPTIONS}
+_INT: Final = struct.Struct("=i")
 _NUMBERS: Final = re.compile(r"([0-9]{1,10}):([0-9]{1,10})")
 
 _AF_VSOCK: Final = int(socket.AF_VSOCK)
@@ -118,6 +130,19 @@ def get_option(sock: _socket.socket, option: Option, length: int | None = None) 
         return option_codecs.decode(option.kind, raw)
     except ValueError:
         return raw
+
+
+def get_number(sock: _socket.socket, name: str) -> int:
+    """Read an option that is an ``int`` of C, by its full name.
+
+    Raises:
+        KernelRefusedError: the kernel said no.
+    """
+    option = _BY_NAME[name.lower()]
+    raw = _call(
+        sock, option, "getsockopt", lambda plain: plain.getsockopt(option.level, option.number, _INT.size)
+    )
+    return int(_INT.unpack(raw)[0])
 
 
 def set_option(sock: _socket.socket, option: Option, value: object) -> None:
@@ -204,8 +229,9 @@ def _one_way(option: Option, which: str) -> InvalidRequestError:
 def _call(sock: _socket.socket, option: Option, syscall: str, call: Callable[[_socket.socket], _T]) -> _T:
     """Make the system call, its refusal told in the daemon's words.
 
-    CPython's getsockopt and setsockopt know nothing but 64-bit numbers on a vsock socket
-    (Modules/socketmodule.c), so there the descriptor is borrowed by an object that claims another family.
+    CPython's getsockopt and setsockopt know nothing but 64-bit numbers on a vsock socket, of which the kernel
+    writes the lower half (Modules/socketmodule.c), so there the descriptor is borrowed by an object that
+    claims another family.
     """
     is_vsock = sock.family == _AF_VSOCK and sock.fileno() >= 0
     plain = _socket.socket(socket.AF_UNIX, sock.type, 0, sock.fileno()) if is_vsock else sock

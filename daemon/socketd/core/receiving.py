@@ -9,7 +9,7 @@ import termios
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from socketd.core import polling
+from socketd.core import options, polling
 from socketd.core.address import Address
 from socketd.core.hints import refused
 from socketd.core.seams import EDGE
@@ -120,20 +120,20 @@ def _discard(entry: Entry, wanted: Wanted, patience: Patience) -> Incoming:
     CPython's recv would return that many bytes of a buffer nobody wrote to. The streams of other
     families ignore the flag and do write.
     """
-    buffer = bytearray(wanted.size)
 
-    def take() -> int | None:
+    def take() -> Incoming | None:
+        buffer = bytearray(wanted.size)
         try:
-            return entry.sock.recv_into(buffer, wanted.size, wanted.flags | socket.MSG_DONTWAIT)
+            length = entry.sock.recv_into(buffer, wanted.size, wanted.flags | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
         except OSError as error:
             raise refused(error, "recv") from error
+        is_discarded = entry.family in (socket.AF_INET, socket.AF_INET6)
+        data = b"" if is_discarded else bytes(memoryview(buffer)[:length])
+        return Incoming(data, length, None, socket.MSG_TRUNC)
 
-    length = until_done(entry, _events(wanted.flags), "recv", patience, take)
-    is_discarded = entry.family in (socket.AF_INET, socket.AF_INET6)
-    data = b"" if is_discarded else bytes(memoryview(buffer)[:length])
-    return Incoming(data, length, None, socket.MSG_TRUNC)
+    return until_done(entry, _events(wanted.flags), "recv", patience, take)
 
 
 def _receive_all(entry: Entry, wanted: Wanted, patience: Patience, take: _Take) -> bytes:
@@ -142,8 +142,7 @@ def _receive_all(entry: Entry, wanted: Wanted, patience: Patience, take: _Take) 
     Taking them as they come would lose them with a client that hangs up half way. What the receive
     buffer cannot hold is not waited for: half of SO_RCVBUF is for data, the rest is overhead (tcp(7)).
     """
-    buffer = entry.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-    target = min(wanted.size, max(1, buffer // 2))
+    target = min(wanted.size, max(1, options.get_number(entry.sock, "SO_RCVBUF") // 2))
 
     def take_all() -> bytes | None:
         if _has_queued(entry.fd, target) or polling.now(entry.fd, polling.POLLRDHUP) & _ENDED:
@@ -167,9 +166,12 @@ def _has_queued(fd: int, size: int) -> bool:
 
 
 def _receive_messages(entry: Entry, wanted: Wanted, patience: Patience) -> Received:
-    buffer = bytearray(wanted.size)
+    buffer: bytearray | None = None
 
     def take() -> Incoming | None:
+        nonlocal buffer
+        if buffer is None:
+            buffer = bytearray(wanted.size)
         try:
             # MSG_TRUNC asks for the real length. recvmsg_into, since recv would return that many bytes
             # of a buffer that is shorter.
@@ -177,6 +179,7 @@ def _receive_messages(entry: Entry, wanted: Wanted, patience: Patience) -> Recei
                 [buffer], 0, wanted.flags | socket.MSG_DONTWAIT | socket.MSG_TRUNC
             )
         except BlockingIOError:
+            buffer = None  # thousands may wait, each for megabytes
             # Shut for reading, a datagram socket answers 0 where recv(2) may block, else EAGAIN.
             is_end = patience.timeout_s > 0 and not wanted.flags & socket.MSG_ERRQUEUE and _is_shut(entry)
             return _END if is_end else None

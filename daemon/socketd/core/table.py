@@ -135,7 +135,7 @@ class SocketTable:
             number = self._numbers.duplicate(listener.fd)
             try:
                 # What Lib/socket.py builds its accept on; typeshed does not know it.
-                low, _peer = listener.sock._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+                low, _peer = listener.sock._accept()  # type: ignore[attr-defined]  # noqa: SLF001 (likewise)
                 try:
                     os.dup2(low, number, inheritable=False)
                 finally:

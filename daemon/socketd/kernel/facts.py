@@ -7,7 +7,6 @@ import errno
 import fcntl
 import importlib.util
 import os
-import stat
 import struct
 import termios
 from dataclasses import dataclass
@@ -63,11 +62,6 @@ class Memory:
     optmem_bytes: int
     backlog_bytes: int
     drops: int
-
-
-def is_socket(fd: int) -> bool:
-    """Say whether an open descriptor is a socket."""
-    return stat.S_ISSOCK(os.fstat(fd).st_mode)
 
 
 def inode(fd: int) -> int:

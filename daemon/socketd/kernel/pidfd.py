@@ -20,7 +20,7 @@ def duplicate(pid: int, fd: int) -> int:
     """
     # Imported only here: it makes a closure, which a libffi without static trampolines puts into writable
     # and executable memory, and a service with MemoryDenyWriteExecute= is refused that.
-    import ctypes  # noqa: PLC0415
+    import ctypes  # noqa: PLC0415 (as just said)
 
     libc = ctypes.CDLL(None, use_errno=True)
     process = os.pidfd_open(pid)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import _socket
+import sys
+
+_INT_BYTES = 4
 
 
 def get(fd: int, level: int, option: int, size: int) -> bytes:
@@ -27,3 +30,14 @@ def get(fd: int, level: int, option: int, size: int) -> bytes:
         return borrowed.getsockopt(level, option, size)
     finally:
         borrowed.detach()
+
+
+def number(fd: int, level: int, option: int) -> int:
+    """Read an option that is an ``int`` of C.
+
+    Of a vsock socket CPython's own getsockopt gives 64 bits, of which the kernel writes the lower half.
+
+    Raises:
+        OSError: As ``get``.
+    """
+    return int.from_bytes(get(fd, level, option, _INT_BYTES), sys.byteorder, signed=True)

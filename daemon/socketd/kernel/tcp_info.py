@@ -152,19 +152,6 @@ def name_of(number: int) -> str:
     return STATE_NAMES[number] if number < len(STATE_NAMES) else str(number)
 
 
-def accept_queue(info: TcpInfo) -> tuple[int, int]:
-    """Read a listener's queue: connections waiting to be accepted, and the most that may wait.
-
-    Raises:
-        ValueError: The socket does not listen; those fields then count segments.
-
-    Source: net/ipv4/tcp.c, tcp_get_info().
-    """
-    if info.state != LISTEN:
-        raise ValueError(f"a socket in state {info.state_name} has no accept queue")
-    return info.unacked, info.sacked
-
-
 def decode(raw: bytes) -> TcpInfo:
     """Turn the bytes of ``getsockopt(TCP_INFO)`` into a record.
 

@@ -89,7 +89,8 @@ def open_endpoints(settings: Settings, inherited: list[socket.socket]) -> Endpoi
             endpoints.listeners.append(_listen_tcp(settings.tcp))
     except OSError as error:
         endpoints.close()
-        raise EndpointError(f"{settings.listen}: {error.strerror}") from error
+        # Of a path longer than sun_path Python says so itself, without an errno.
+        raise EndpointError(f"{settings.listen}: {error.strerror or error}") from error
     except BaseException:
         endpoints.close()
         raise

@@ -44,6 +44,9 @@ def answer(status: HTTPStatus, error: BaseException) -> bytes:
         "code": "internal" if is_ours else "malformed_request",
         "errno": symbol,
         "number": getattr(errno, symbol),
+        "syscall": None,
+        "socket": None,
+        "hint": None,
     }
     body = json.dumps(problem).encode()
     head = (

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 LISTEN_FDS_START = 3
-API_NAMES = frozenset(
-    {"api", "unknown", ""}
-)  # "unknown" is what systemd says where FileDescriptorName= is not set
+# "unknown" is what systemd says where FileDescriptorName= is not set.
+API_NAMES = frozenset({"api", "unknown", ""})
 MICROSECONDS = 1_000_000
 
 log = logging.getLogger(__name__)

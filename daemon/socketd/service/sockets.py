@@ -21,8 +21,6 @@ from socketd.errors import (
 from socketd.service import sameness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from socketd.core.address import Address
     from socketd.core.creation import Plan, Specification
     from socketd.core.entry import Entry
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from socketd.service.call import Call, Limits
 
 _BULK_STEP: Final = 64
-"""Sockets made between two chances for other requests; some 2 ms of work."""
+"""Sockets made, accepted or looked at between two chances for other requests; some 2 ms of work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +153,8 @@ class Sockets:
         accepted = [calls.accept(self._table, listener, origin, call.patience(timeout_s, self._limits))]
         while len(accepted) < most:
             following = replace(origin, name=None if name is None else f"{name}.{len(accepted)}")
+            if len(accepted) % _BULK_STEP == 0:
+                call.waiter.give_way()
             try:
                 accepted.append(
                     calls.accept(self._table, listener, following, call.patience(0, self._limits))
@@ -168,9 +168,14 @@ class Sockets:
         return call.find(self._table, reference)
 
     def page(self, call: Call, wanted: Filter, after: int, limit: int) -> Page:
-        """List the caller's sockets (all of them for root) by number."""
+        """List the caller's sockets (all of them for root) by number; other requests run meanwhile."""
         found: list[Entry] = []
-        for entry in self._matching(call, wanted, after):
+        seen = (each for each in self._table.entries() if each.fd > after)
+        for count, entry in enumerate(seen, start=1):
+            if count % _BULK_STEP == 0:
+                call.waiter.give_way()
+            if entry.closed or not call.caller.may_see(entry.owner_uid) or not _fits(entry, wanted):
+                continue
             if len(found) == limit:
                 return Page(tuple(found), found[-1].fd)
             found.append(entry)
@@ -187,11 +192,6 @@ class Sockets:
             with contextlib.suppress(OSError):  # ENOTCONN: there is nothing to end
                 entry.sock.shutdown(socket.SHUT_RDWR)
         self._table.close(entry)
-
-    def _matching(self, call: Call, wanted: Filter, after: int) -> Iterator[Entry]:
-        for entry in self._table.entries():
-            if entry.fd > after and call.caller.may_see(entry.owner_uid) and _fits(entry, wanted):
-                yield entry
 
     def _first(
         self, wanted: Specification, plans: tuple[Plan, ...], origin: Origin, patience: Patience

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from socketd.core import polling, receiving, transfer
+from socketd.core.address import Service
 from socketd.core.receiving import Received, Wanted
 from socketd.core.resolve import candidates
 from socketd.core.transfer import Outgoing, Sent
@@ -38,7 +39,7 @@ class Transfers:
     ) -> Sent:
         """Send bytes or messages; a name in an address is resolved to its first address."""
         entry = call.find(self._table, reference)
-        outgoing = [self._outgoing(entry, data, to) for data, to in messages]
+        outgoing = [self._outgoing(call, entry, data, to) for data, to in messages]
         return transfer.send(entry, outgoing, flags, call.patience(timeout_s, self._limits))
 
     def receive(
@@ -81,7 +82,9 @@ class Transfers:
         except UnknownSocketError:
             return None
 
-    def _outgoing(self, entry: Entry, data: bytes, to: Endpoint | None) -> Outgoing:
+    def _outgoing(self, call: Call, entry: Entry, data: bytes, to: Endpoint | None) -> Outgoing:
         if to is None:
             return Outgoing(data)
+        if isinstance(to, Service):
+            call.waiter.check()  # a name server takes its time, for each of thousands of messages
         return Outgoing(data, candidates(to, entry.family, entry.type, self._resolver)[0])

@@ -50,7 +50,7 @@ def create_app(
     app.config.update(_OPENAPI, MAX_CONTENT_LENGTH=settings.max_body_bytes, MAX_FORM_MEMORY_SIZE=0)
     app.url_map.merge_slashes = False  # an empty path segment is not found, rather than redirected
     app.extensions[EXTENSION] = House(service, waiter_for, settings, time.monotonic())
-    api = _Api(app)
+    api = _Api(app, spec_kwargs={"marshmallow_plugin": spec.SchemaPlugin()})
     spec.describe_fields(api)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from socketd.service import Service
 
 EXTENSION: Final = "socketd"
+_COOKIE_DIGITS: Final = 20  # of 2**64 - 1
 _ENTITY_TAG: Final = re.compile(r'\s*(?:(W/)?"([^"]*)"|\*)\s*(?:,|$)')
 
 
@@ -108,4 +109,6 @@ def expected_cookies(header: str | None) -> frozenset[int] | None:
     if header is None or header.strip() == "*":
         return None
     tags = [tag for weak, tag in _ENTITY_TAG.findall(header) if not weak]
-    return frozenset(int(tag) for tag in tags if tag.isascii() and tag.isdecimal() and len(tag) <= 20)  # noqa: PLR2004
+    return frozenset(
+        int(tag) for tag in tags if tag.isascii() and tag.isdecimal() and len(tag) <= _COOKIE_DIGITS
+    )

@@ -58,7 +58,7 @@ _BY_SYMBOL: Final[Mapping[str, int]] = {
 _REST: Final = 409
 """Any other errno: the kernel refused it as things stand, and neither side is broken."""
 
-_HTTP_SYMBOLS: Final = {404: "ENOENT", 405: "EOPNOTSUPP", 413: "EMSGSIZE", 415: "EINVAL", 500: "EIO"}
+HTTP_SYMBOLS: Final = {404: "ENOENT", 405: "EOPNOTSUPP", 413: "EMSGSIZE", 415: "EINVAL", 500: "EIO"}
 
 
 def status_of(error: errors.SocketdError) -> int:
@@ -116,18 +116,26 @@ def install(app: Flask) -> None:
 
 def _http(error: HTTPException) -> Response:
     """Answer what werkzeug and the schemas refuse: routes, methods, sizes, members."""
-    status = error.code or 500
-    messages = getattr(error, "data", None)
-    members = _flatten(messages["messages"]) if messages and "messages" in messages else {}
+    data = getattr(error, "data", None) or {}
+    if "messages" in data:
+        return answer(_wrong(_flatten(data["messages"])))
     # Allow of a 405 is in the headers that werkzeug computed; the body is ours.
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
-    return answer(
-        {
-            **_plain(status, error.name, error.description or error.name),
-            **({"code": "invalid_request", "detail": _told(members), "members": members} if members else {}),
-        },
-        headers,
-    )
+    return answer(_plain(error.code or 500, error.name, error.description or error.name), headers)
+
+
+def _wrong(members: dict[str, list[object]]) -> dict[str, Any]:
+    """Say which members a schema refused; if only one, and the core has a word for it, in that word."""
+    causes = [(name, cause) for name, found in members.items() for cause in found]
+    texts = {name: [_text(cause) for cause in found] for name, found in members.items()}
+    detail = "; ".join(f"{name}: {' '.join(found)}" for name, found in texts.items())
+    name, cause = causes[0]
+    if len(causes) > 1 or not isinstance(cause, errors.InvalidRequestError):
+        body = _plain(HTTPStatus.UNPROCESSABLE_ENTITY, "", detail)
+        return {**body, "code": errors.InvalidRequestError.code, "members": texts}
+    text = str(cause)
+    detail = text if text.startswith(f"{name}: ") else f"{name}: {text}"
+    return {**problem(cause), "detail": detail, "members": {name: [text]}}
 
 
 def _unexpected(error: Exception) -> Response:
@@ -137,7 +145,7 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _plain(status: int, title: str, detail: str) -> dict[str, Any]:
-    symbol = _HTTP_SYMBOLS.get(status, "EINVAL")
+    symbol = HTTP_SYMBOLS.get(status, "EINVAL")
     return {
         "type": f"/docs/errors#{symbol}",
         "title": os.strerror(getattr(errno, symbol)) if symbol == "EINVAL" else title,
@@ -153,18 +161,19 @@ def _plain(status: int, title: str, detail: str) -> dict[str, Any]:
     }
 
 
-def _flatten(messages: object, path: str = "") -> dict[str, list[str]]:
+def _flatten(messages: object, path: str = "") -> dict[str, list[object]]:
     """Turn webargs' nested messages into members by dotted path, without the location in front."""
     if isinstance(messages, dict):
-        inner: dict[str, list[str]] = {}
+        inner: dict[str, list[object]] = {}
         for key, value in messages.items():
             is_location = not path and key in ("json", "query", "headers", "json_or_form")
             name = "" if is_location or key == "_schema" else str(key)
             inner.update(_flatten(value, ".".join(filter(None, (path, name)))))
         return inner
-    texts = [str(text) for text in messages] if isinstance(messages, list) else [str(messages)]
-    return {path or "body": texts}
+    return {path or "body": messages if isinstance(messages, list) else [messages]}
 
 
-def _told(members: dict[str, list[str]]) -> str:
-    return "; ".join(f"{name}: {' '.join(texts)}" for name, texts in members.items())
+def _text(cause: object) -> str:
+    """Write what a schema says of a member, or what the core does, with its hint."""
+    hint = cause.hint if isinstance(cause, errors.InvalidRequestError) else None
+    return f"{cause} ({hint})" if hint else str(cause)

@@ -111,8 +111,10 @@ class Answers:
         Descriptors cannot be kept: a repeated take is done again, and so gets them.
         """
         shelf = self._shelf(asked)
-        if response is None or response.status_code in _NOT_KEPT or DESCRIPTORS in response.headers:
-            shelf.records.pop(key, None)
+        if shelf.records.get(key) is not record:
+            pass  # its shelf was the one of too many that went
+        elif response is None or response.status_code in _NOT_KEPT or DESCRIPTORS in response.headers:
+            del shelf.records[key]
         else:
             shelf.keep(record, response)
         for pause in record.waiting:

@@ -14,10 +14,9 @@ import jinja2
 
 from socketd import errors
 from socketd.core import resolve
-from socketd.core.hints import _HINTS, refused
+from socketd.core.hints import HINTS, refused
 from socketd.web import errors as statuses
 from socketd.web.body import MalformedBodyError, MediaTypeError
-from socketd.web.errors import _HTTP_SYMBOLS
 from socketd.web.idempotency import KeyReusedError
 from socketd.web.reference_causes import CAUSES, Cause
 
@@ -114,7 +113,7 @@ def markdown() -> str:
     """Write ``docs/errors.md``."""
     folder = Path(__file__).with_name("templates")
     # Not HTML, and made from constants alone.
-    environment = jinja2.Environment(  # noqa: S701
+    environment = jinja2.Environment(  # noqa: S701 (as just said)
         loader=jinja2.FileSystemLoader(folder),
         trim_blocks=True,
         lstrip_blocks=True,
@@ -128,7 +127,7 @@ def _of_kernel(symbol: str) -> Entry:
     number = getattr(errno, symbol)
     cures = tuple(_cures(number))
     meanings = tuple(_meanings(symbol, refusals()))
-    by_http = (status for status, name in _HTTP_SYMBOLS.items() if name == symbol)
+    by_http = (status for status, name in statuses.HTTP_SYMBOLS.items() if name == symbol)
     by_kernel = (statuses.status_of(refused(OSError(number, ""), "")),)
     own = {meaning.status for meaning in meanings} | set(by_http)
     found = own if symbol in _OURS_ALONE else own.union(by_kernel)
@@ -164,7 +163,7 @@ def _cures(number: int) -> Iterator[tuple[str, str]]:
     anyhow = refused(OSError(number, ""), "").hint
     if anyhow is not None:
         yield "", anyhow
-    yield from ((call, hint) for (call, known), hint in _HINTS.items() if known == number)
+    yield from ((call, hint) for (call, known), hint in HINTS.items() if known == number)
 
 
 def _meanings(symbol: str, raised: Iterable[errors.SocketdError]) -> Iterator[Meaning]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 METHODS: Final = ("post", "put", "get", "delete")
 _DEFAULT: Final = "default"
-_JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +134,13 @@ def _parameter(found: Mapping[str, Any]) -> Parameter:
 
 
 def _contents(document: Mapping[str, Any], body: Mapping[str, Any], status: str = "") -> Iterator[Content]:
-    """Describe a body as each of its media types; OpenAPI's one text for all is about what is not JSON."""
+    """Describe a body as each of its media types; where there are several, each has a text of its own."""
     contents = body.get("content", {})
     for media_type, content in contents.items():
-        text = "" if media_type == _JSON and len(contents) > 1 else body.get("description", "")
-        shape = reference_schemas.shape(document, content.get("schema", {}))
+        schema = content.get("schema", {})
+        told = body if len(contents) == 1 else schema
+        text = told.get("description", "").removesuffix(".")
+        shape = reference_schemas.shape(document, schema)
         yield Content(media_type, shape, status, text, tuple(_headers(body)))
 
 

@@ -53,13 +53,18 @@ class Shape:
 
 def components(document: Mapping[str, Any]) -> tuple[Shape, ...]:
     """Return every component that an operation leads to, sorted by name."""
-    reached: set[str] = set()
+    return tuple(shape(document, {"$ref": _REFERENCE + name}) for name in sorted(reached(document)))
+
+
+def reached(document: Mapping[str, Any]) -> set[str]:
+    """Return the names of the components that an operation leads to."""
+    found: set[str] = set()
     waiting = set(_references(document["paths"]))
     while waiting:
         name = waiting.pop()
-        reached.add(name)
-        waiting |= set(_references(document["components"]["schemas"][name])) - reached
-    return tuple(shape(document, {"$ref": _REFERENCE + name}) for name in sorted(reached))
+        found.add(name)
+        waiting |= set(_references(document["components"]["schemas"][name])) - found
+    return found
 
 
 def shape(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Shape:

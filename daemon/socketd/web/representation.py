@@ -17,7 +17,7 @@ from socketd.inspection import View
 from socketd.web.application import ApiResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from flask import Response
 
@@ -160,6 +160,17 @@ def socket_members(entry: Entry, fields: Iterable[str] | None = None) -> dict[st
     return {name: MEMBERS[name](view) for name in fields}
 
 
+def open_sockets(
+    entries: Iterable[Entry], give_way: Callable[[], None], fields: list[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Represent several sockets but those that are closed by now, letting other requests run in between."""
+    for count, entry in enumerate(entries, start=1):
+        if count % BULK_STEP == 0:
+            give_way()
+        if not entry.closed:
+            yield socket_members(entry, fields)
+
+
 def json(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON."""
     # The line feed is for who reads it at a terminal.
@@ -181,16 +192,14 @@ def many_sockets(
     status: int = 200,
     fields: list[str] | None = None,
 ) -> Response:
-    """Answer with several sockets, letting other requests run in between.
+    """Answer with several sockets, all of them.
 
     Raises:
-        ClosedMeanwhileError: One of those has closed one of these.
+        ClosedMeanwhileError: One was closed while other requests ran.
     """
-    found: list[dict[str, Any]] = []
-    for entry in entries:
-        if len(found) % BULK_STEP == BULK_STEP - 1:
-            give_way()
-        if entry.closed:
-            raise ClosedMeanwhileError(entry.reference, "getsockname")
-        found.append(socket_members(entry, fields))
+    wanted = tuple(entries)
+    found = list(open_sockets(wanted, give_way, fields))
+    if len(found) != len(wanted):
+        closed = next(entry for entry in wanted if entry.closed)
+        raise ClosedMeanwhileError(closed.reference, "getsockname")
     return json({"sockets": found}, status)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import socket
 import struct
 
 import pytest
 
-from socketd.core.options import Kind, applicable, get_option, lookup, set_option
+from socketd.core.options import Kind, applicable, get_number, get_option, lookup, set_option
 from socketd.errors import InvalidRequestError, KernelRefusedError
 
 
@@ -31,6 +32,17 @@ def test_reading_what_can_only_be_set_is_enoprotoopt():
     with socket.socket() as sock, pytest.raises(InvalidRequestError) as caught:
         get_option(sock, lookup("IP_ADD_MEMBERSHIP"))
     assert caught.value.symbol == "ENOPROTOOPT"
+
+
+def test_number_is_the_kernels_of_any_family():
+    with socket.socket() as sock:
+        assert get_number(sock, "SO_RCVBUF") == sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        # Of vsock sockets CPython reads numbers of 64 bits, where the kernel writes 32: -1 is 2**32 - 1 then.
+        claimed = _socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM, 0, sock.fileno())
+        try:
+            assert get_number(claimed, "SO_INCOMING_CPU") == -1
+        finally:
+            claimed.detach()
 
 
 @pytest.mark.parametrize("length", [0, -1, 1025, True, "4"])

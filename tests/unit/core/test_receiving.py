@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -99,6 +100,23 @@ def test_closing_ends_a_receive_that_waits(held: Held, threads: ThreadPoolExecut
     held.table.close(near)
     with pytest.raises(ClosedMeanwhileError):
         waiting.result()
+
+
+@pytest.mark.parametrize(("kind", "flags"), [(socket.SOCK_DGRAM, 0), (socket.SOCK_STREAM, TRUNC)])
+def test_who_waits_for_much_holds_no_buffer_meanwhile(
+    held: Held, threads: ThreadPoolExecutor, kind: int, flags: int
+):
+    near, far = held.pair(kind)
+    size = 64 * 1024 * 1024
+    tracemalloc.start()
+    try:
+        waiting = threads.submit(receive, held, near, size, flags)
+        held.waiter.await_waiting()
+        assert tracemalloc.get_traced_memory()[0] < size
+        far.sock.send(b"x")
+        assert data_of(waiting.result()) == [b"x"]
+    finally:
+        tracemalloc.stop()
 
 
 def test_receive_does_not_block_though_a_duplicate_was_made_blocking(held: Held):

@@ -45,16 +45,6 @@ def test_asking_leaves_the_descriptor_open_and_as_it_was(listener, is_blocking):
     assert os.get_blocking(listener.fileno()) is is_blocking
 
 
-def test_a_pipe_is_no_socket(listener):
-    reader, writer = os.pipe()
-    try:
-        assert not facts.is_socket(reader)
-    finally:
-        os.close(reader)
-        os.close(writer)
-    assert facts.is_socket(listener.fileno())
-
-
 def test_inode_is_the_one_in_proc(listener):
     link = Path(f"/proc/self/fd/{listener.fileno()}").readlink()
     assert str(link) == f"socket:[{facts.inode(listener.fileno())}]"

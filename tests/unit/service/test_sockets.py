@@ -283,3 +283,25 @@ def test_a_refusal_of_bind_names_who_is_there(held: Held):
         with pytest.raises(SocketdError) as caught:
             refused()
         assert f"inode {listener.inode}" in (caught.value.hint or "")
+
+
+class ClosingWaiter(PollWaiter):
+    """While it lets others run, one of them closes a socket."""
+
+    def __init__(self, held: Held, entry: Entry) -> None:
+        super().__init__()
+        self._held = held
+        self._entry = entry
+
+    def give_way(self) -> None:
+        super().give_way()
+        if not self._entry.closed:
+            self._held.table.close(self._entry)
+
+
+def test_a_long_listing_lets_others_run_and_leaves_out_what_they_close(held: Held):
+    made = create_many(held, specification(family=socket.AF_UNIX), 130)
+    waiter = ClosingWaiter(held, made[100])
+    page = held.service.sockets.page(held.call(waiter=waiter), Filter(state="created"), -1, 1000)
+    assert waiter.gave_way == 2
+    assert page.entries == tuple(entry for entry in made if entry is not made[100])

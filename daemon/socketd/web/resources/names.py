@@ -10,6 +10,7 @@ from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
 from socketd.web.representation import one_socket
 from socketd.web.schemas.base import NAME
+from socketd.web.schemas.headers import NEW_SOCKET, ONE_SOCKET
 from socketd.web.schemas.sockets import SocketSchema, SpecificationSchema
 from socketd.web.specification import specification
 
@@ -21,8 +22,8 @@ blueprint = ApiBlueprint("names", __name__, url_prefix="/v1", description="Socke
 
 @blueprint.put("/names/<name>")
 @blueprint.arguments(SpecificationSchema(), required=False)
-@blueprint.response(200, SocketSchema(), description="It exists, and is that")
-@blueprint.alt_response(201, schema=SocketSchema(), description="It was made")
+@blueprint.response(200, SocketSchema(), description="It exists, and is that", headers=ONE_SOCKET)
+@blueprint.alt_response(201, schema=SocketSchema(), description="It was made", headers=NEW_SOCKET)
 def ensure_socket(body: dict[str, Any], name: str) -> Response:
     """Make sure that a socket of this name exists with this specification.
 

@@ -9,6 +9,7 @@ from socketd.core import flags
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
 from socketd.web.representation import backlog, json, one_socket
+from socketd.web.schemas.headers import ONE_SOCKET
 from socketd.web.schemas.operations import InfoSchema
 from socketd.web.schemas.sockets import BindSchema, ConnectSchema, ListenSchema, ShutdownSchema, SocketSchema
 
@@ -20,7 +21,7 @@ blueprint = ApiBlueprint("operations", __name__, url_prefix="/v1/sockets", descr
 
 @blueprint.post("/<ref>/bind")
 @blueprint.arguments(BindSchema())
-@blueprint.response(200, SocketSchema())
+@blueprint.response(200, SocketSchema(), headers=ONE_SOCKET)
 def bind_socket(body: dict[str, Any], ref: str) -> Response:
     """Give a socket its local address (`bind(2)`)."""
     return one_socket(service().operations.bind(call(), ref, body["address"]))
@@ -28,7 +29,7 @@ def bind_socket(body: dict[str, Any], ref: str) -> Response:
 
 @blueprint.post("/<ref>/listen")
 @blueprint.arguments(ListenSchema(), required=False)
-@blueprint.response(200, SocketSchema())
+@blueprint.response(200, SocketSchema(), headers=ONE_SOCKET)
 def listen_socket(body: dict[str, int], ref: str) -> Response:
     """Start listening on a bound socket, or change the backlog (`listen(2)`)."""
     return one_socket(service().operations.listen(call(), ref, body["backlog"]))
@@ -36,7 +37,7 @@ def listen_socket(body: dict[str, int], ref: str) -> Response:
 
 @blueprint.post("/<ref>/connect")
 @blueprint.arguments(ConnectSchema())
-@blueprint.response(200, SocketSchema())
+@blueprint.response(200, SocketSchema(), headers=ONE_SOCKET)
 def connect_socket(body: dict[str, Any], ref: str) -> Response:
     """Connect and wait until that is done (`connect(2)`).
 
@@ -47,7 +48,7 @@ def connect_socket(body: dict[str, Any], ref: str) -> Response:
 
 @blueprint.post("/<ref>/shutdown")
 @blueprint.arguments(ShutdownSchema())
-@blueprint.response(200, SocketSchema())
+@blueprint.response(200, SocketSchema(), headers=ONE_SOCKET)
 def shutdown_socket(body: dict[str, int], ref: str) -> Response:
     """End one or both directions, for every duplicate too (`shutdown(2)`)."""
     return one_socket(service().operations.shutdown(call(), ref, body["how"]))

@@ -14,6 +14,7 @@ from socketd.web.application import ApiResponse
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
 from socketd.web.representation import DESCRIPTORS, fields_asked, many_sockets, one_socket
+from socketd.web.schemas.headers import NEW_SOCKET, ONE_SOCKET
 from socketd.web.schemas.passing import GiveFromSchema, GiveQuerySchema, TakeManySchema, TakeSchema
 from socketd.web.schemas.sockets import FieldsSchema, SocketSchema, SocketsSchema
 from socketd.web.takeover import TAKEN_OVER
@@ -50,7 +51,7 @@ _GIVING: Final[dict[str, Any]] = {
 @blueprint.post("/<ref>/take")
 @blueprint.arguments(FieldsSchema(), location="query")
 @blueprint.arguments(TakeSchema(), required=False)
-@blueprint.response(200, SocketSchema(), headers=_COUNT)
+@blueprint.response(200, SocketSchema(), headers={**ONE_SOCKET, **_COUNT})
 @blueprint.doc(**_TAKING)
 def take_socket(query: dict[str, str], body: dict[str, bool], ref: str) -> Response:
     """Take a duplicate of the descriptor itself, over the Unix socket of the API.
@@ -80,7 +81,7 @@ def take_sockets(query: dict[str, str], body: dict[str, Any]) -> Response:
 
 @blueprint.post("/give")
 @blueprint.arguments(GiveQuerySchema(), location="query")
-@blueprint.response(201, SocketSchema(), description="Duplicated from the other process")
+@blueprint.response(201, SocketSchema(), description="Duplicated from the other process", headers=NEW_SOCKET)
 @blueprint.alt_response(101, description="With `Upgrade: socketd-give`: descriptors follow")
 @blueprint.doc(**_GIVING)
 def give_sockets(query: dict[str, str]) -> Response:

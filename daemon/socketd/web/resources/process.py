@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Response, request
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from socketd.service.host import Row
 
 blueprint = ApiBlueprint("process", __name__, url_prefix="/v1/process", description="The daemon's process")
+_TABLE: Final = "The descriptor table"
+_TREE_SCHEMA: Final = {"type": "string", "description": "The same as a tree."}
+_DESCRIPTOR: Final = "The descriptor"
+_FDINFO_SCHEMA: Final = {"type": "string", "description": "Where it leads, and the fdinfo file."}
 
 
 @blueprint.get("")
@@ -51,8 +55,8 @@ def show_process() -> Response:
 
 
 @blueprint.get("/fds")
-@blueprint.response(200, DescriptorsSchema())
-@blueprint.alt_response(200, schema={"type": "string"}, content_type=TEXT, description="The same as a tree")
+@blueprint.response(200, DescriptorsSchema(), description=_TABLE)
+@blueprint.alt_response(200, schema=_TREE_SCHEMA, content_type=TEXT, description=_TABLE)
 def list_descriptors() -> Response:
     """Show the descriptor table: a tree for curl, JSON for `Accept: application/json`."""
     pid = service().host.process().pid
@@ -67,8 +71,8 @@ def list_descriptors() -> Response:
 
 
 @blueprint.get("/fds/<int:n>")
-@blueprint.response(200, FdInfoSchema())
-@blueprint.alt_response(200, schema={"type": "string"}, content_type=TEXT, description="The fdinfo file")
+@blueprint.response(200, FdInfoSchema(), description=_DESCRIPTOR)
+@blueprint.alt_response(200, schema=_FDINFO_SCHEMA, content_type=TEXT, description=_DESCRIPTOR)
 def show_descriptor(n: int) -> Response:
     """Show one descriptor: where it leads, and its fdinfo."""
     link, info = service().host.descriptor(call(), n)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Response, request
 
@@ -12,23 +12,26 @@ from socketd.errors import InvalidRequestError
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
 from socketd.web.representation import JSON, OCTETS, address, json, text_or_base64
+from socketd.web.schemas.headers import RECEIVED
 from socketd.web.schemas.transfer import DEFAULT_SIZE, ReceivedSchema, ReceiveQuerySchema, ReceiveSchema
 
 if TYPE_CHECKING:
     from socketd.core.receiving import Incoming, Received
 
 blueprint = ApiBlueprint("receiving", __name__, url_prefix="/v1/sockets", description="Bytes and messages")
+_ANSWER: Final = "What came: bytes, or messages in JSON"
 
 
 @blueprint.post("/<ref>/recv")
 @blueprint.arguments(ReceiveQuerySchema(), location="query")
 @blueprint.arguments(ReceiveSchema(), required=False)
-@blueprint.response(200, ReceivedSchema())
+@blueprint.response(200, ReceivedSchema(), description=_ANSWER)
 @blueprint.alt_response(
     200,
-    schema={"type": "string", "format": "binary"},
+    schema={"type": "string", "format": "binary", "description": "The bytes themselves."},
     content_type=OCTETS,
-    description="The bytes themselves",
+    description=_ANSWER,
+    headers=RECEIVED,
 )
 def receive(query: dict[str, Any], body: dict[str, Any], ref: str) -> Response:
     """Receive bytes or messages, waiting for them (`recv(2)`, `recvfrom(2)`).

@@ -19,8 +19,9 @@ from socketd.web.representation import (
     json,
     many_sockets,
     one_socket,
-    socket_members,
+    open_sockets,
 )
+from socketd.web.schemas.headers import NEW_SOCKET, NEXT_PAGE, ONE_SOCKET
 from socketd.web.schemas.sockets import (
     AcceptSchema,
     CloseSchema,
@@ -39,13 +40,14 @@ if TYPE_CHECKING:
 
 blueprint = ApiBlueprint("sockets", __name__, url_prefix="/v1", description="Held sockets")
 _ONE_OR_MANY = {
-    "responses": {201: {"content": {JSON: {"schema": {"oneOf": [SocketSchema(), SocketsSchema()]}}}}}
+    # Not oneOf: a socket may lack every member and have unknown ones, so a list of them passes for one, too.
+    "responses": {201: {"content": {JSON: {"schema": {"anyOf": [SocketSchema(), SocketsSchema()]}}}}}
 }
 
 
 @blueprint.post("/sockets")
 @blueprint.arguments(CreateSchema())
-@blueprint.response(201, SocketSchema())
+@blueprint.response(201, SocketSchema(), headers=NEW_SOCKET)
 @blueprint.doc(**_ONE_OR_MANY)
 def create_socket(body: dict[str, Any]) -> Response:
     """Create a socket; bind, connect or listen in the same call.
@@ -63,7 +65,7 @@ def create_socket(body: dict[str, Any]) -> Response:
 
 @blueprint.get("/sockets")
 @blueprint.arguments(ListSchema(), location="query")
-@blueprint.response(200, PageSchema())
+@blueprint.response(200, PageSchema(), headers=NEXT_PAGE)
 def list_sockets(query: dict[str, Any]) -> Response:
     """List your sockets by number (root: everybody's).
 
@@ -80,7 +82,7 @@ def list_sockets(query: dict[str, Any]) -> Response:
     )
     page = service().sockets.page(asked, wanted, query.get("cursor", -1), query["limit"])
     fields = fields_asked(query.get("fields_"))
-    shown = [socket_members(entry, fields) for entry in page.entries]
+    shown = list(open_sockets(page.entries, asked.waiter.give_way, fields))
     cursor = None if page.next_after is None else str(page.next_after)
     headers = {"Link": _next_link(page)} if cursor else {}
     if request.accept_mimetypes.best_match((JSON, NDJSON)) == NDJSON:
@@ -92,7 +94,7 @@ def list_sockets(query: dict[str, Any]) -> Response:
 
 @blueprint.get("/sockets/<ref>")
 @blueprint.arguments(FieldsSchema(), location="query")
-@blueprint.response(200, SocketSchema())
+@blueprint.response(200, SocketSchema(), headers=ONE_SOCKET)
 def get_socket(query: dict[str, Any], ref: str) -> Response:
     """Show a socket."""
     return one_socket(service().sockets.get(call(), ref), fields=fields_asked(query.get("fields_")))

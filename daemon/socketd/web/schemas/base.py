@@ -68,11 +68,14 @@ class FlagList(fields.Field[int]):
 
 
 def understood(read: Callable[[], Any]) -> Any:
-    """Make the core's refusal of a word a schema error, so that it names the member."""
+    """Make the core's refusal of a word a schema error, so that it names the member.
+
+    The refusal itself stands among the messages: it knows its errno and its hint (``web/errors.py``).
+    """
     try:
         return read()
     except InvalidRequestError as error:
-        raise ValidationError(f"{error}" + (f" ({error.hint})" if error.hint else "")) from error
+        raise ValidationError([error]) from error
 
 
 def name_field(**kwargs: Any) -> fields.String:
