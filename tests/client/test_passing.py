@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import array
 import errno
-import itertools
 import fcntl
+import itertools
 import os
 import resource
 import socket
