@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -254,6 +255,25 @@ def test_nc_goes_on_sending_when_the_peer_has_ended_first(daemon):
                 process.stdin.close()
                 assert peer.recv(100) == b"still heard"
                 assert peer.recv(1) == b""
+            assert process.wait(30) == 0
+
+
+def test_nc_ends_its_direction_when_its_input_is_reset(daemon):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        host, port = server.getsockname()
+        ours, its = socket.socketpair()
+        process = subprocess.Popen(
+            [*SOCKETCTL, "nc", host, str(port)], stdin=its, stdout=its, env=environment(daemon.url)
+        )
+        its.close()
+        with process, server.accept()[0] as far:
+            far.settimeout(30)
+            far.sendall(b"never read")
+            select.select([ours], [], [], 30)  # it has come; closing now resets what nc reads
+            ours.close()
+            assert far.recv(10) == b""
+            far.close()
             assert process.wait(30) == 0
 
 

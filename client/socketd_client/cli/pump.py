@@ -131,9 +131,15 @@ class Pump:
             if not (isinstance(self._peer, LocalPeer) and self._peer.splice_in()):
                 while data := os.read(_STDIN, _CHUNK):
                     self._peer.sendall(data)
+        except OSError as error:
+            # The peer wants no more of us; or standard input is a socket whose other end has gone with
+            # bytes of ours unread (ssh's, when it gives up), which is an end like any other.
+            if error.errno not in _GONE:
+                raise
+        try:
             self._peer.shutdown(socket.SHUT_WR)
         except OSError as error:
-            # It wants no more of us; what it still says, the other direction tells.
+            # What it still says, the other direction tells.
             if error.errno not in (*_GONE, errno.ENOTCONN):
                 raise
 

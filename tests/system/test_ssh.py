@@ -1,0 +1,129 @@
+"""``socketctl nc`` as ssh's ProxyCommand, with a real ssh and a real sshd."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.socketctl_process import PATIENCE_S, SOCKETCTL, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.daemon_process import DaemonProcess
+
+pytestmark = pytest.mark.needs("sshd", "ssh", "ssh-keygen")
+MEGABYTE = bytes(range(256)) * 4096
+CONFIG = """
+ListenAddress 127.0.0.1
+AuthorizedKeysFile {folder}/client.pub
+StrictModes no
+UsePAM no
+PermitRootLogin yes
+PasswordAuthentication no
+PidFile none
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def await_greeting(port: int, sshd: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and sshd.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0 and probe.recv(4) == b"SSH-":
+                return
+    raise AssertionError(log.read_text())
+
+
+@contextmanager
+def running_sshd(folder: Path) -> Iterator[int]:
+    """Serve on a port of loopback, to the key in ``folder`` alone."""
+    for name in ("host", "client"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    (folder / "config").write_text(CONFIG.format(folder=folder))
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd will not separate privileges without it
+    port = free_port()
+    command = [shutil.which("sshd") or "sshd", "-D", "-e", "-p", str(port)]
+    log = folder / "sshd.log"
+    with log.open("wb") as written:
+        sshd = subprocess.Popen(
+            [*command, "-f", str(folder / "config"), "-h", str(folder / "host")], stderr=written
+        )
+    try:
+        await_greeting(port, sshd, log)
+        yield port
+    finally:
+        sshd.terminate()
+        sshd.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
+    folder = tmp_path_factory.mktemp("ssh")
+    with running_sshd(folder) as port:
+        yield folder, port
+
+
+def ssh(
+    daemon: DaemonProcess, sshd: tuple[Path, int], command: str, sent: bytes, *, takes: bool = False
+) -> subprocess.CompletedProcess[bytes]:
+    folder, port = sshd
+    proxy = [*SOCKETCTL, "nc", *(["-F"] if takes else []), "%h", "%p"]
+    arguments = [
+        "-F/dev/null",
+        f"-oProxyCommand={' '.join(proxy)}",
+        f"-oProxyUseFdpass={'yes' if takes else 'no'}",
+        f"-oIdentityFile={folder / 'client'}",
+        f"-oUserKnownHostsFile={folder / 'known'}",
+        "-oStrictHostKeyChecking=no",
+        "-oIdentitiesOnly=yes",
+        "-oBatchMode=yes",
+        f"-p{port}",
+        f"{getpass.getuser()}@127.0.0.1",
+        command,
+    ]
+    return subprocess.run(
+        ["ssh", *arguments],
+        input=sent,
+        capture_output=True,
+        env=environment(daemon.url),
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+def test_a_command_that_fails_there_fails_here(daemon: DaemonProcess, sshd: tuple[Path, int]) -> None:
+    done = ssh(daemon, sshd, "exit 7", b"")
+    assert done.returncode == 7, done.stderr
+
+
+def test_a_megabyte_and_its_end_go_there_and_back(daemon: DaemonProcess, sshd: tuple[Path, int]) -> None:
+    done = ssh(daemon, sshd, "cat", MEGABYTE)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == MEGABYTE
+
+
+def test_ssh_takes_the_descriptor_itself(daemon: DaemonProcess, sshd: tuple[Path, int]) -> None:
+    done = ssh(daemon, sshd, "cat", MEGABYTE, takes=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == MEGABYTE
+
+
+def test_no_socket_is_left_behind(daemon: DaemonProcess, sshd: tuple[Path, int]) -> None:
+    assert ssh(daemon, sshd, "true", b"").returncode == 0
+    assert daemon.request("GET", "/v1/sockets").json()["sockets"] == []
