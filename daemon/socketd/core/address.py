@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
-from typing import Any, Final
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from socketd.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from socketd.core.seams import Way
 
 PATH_BYTES: Final = 108  # sizeof(sun_path), unix(7)
 HARDWARE_BYTES: Final = 8  # sizeof(sll_addr), packet(7)
 UINT32_MAX: Final = 2**32 - 1
 UINT32_DIGITS: Final = 10
 UNSPECIFIED_HOSTS: Final = ("", "*")
+_SHOWN: Final = 120  # characters of what somebody sent, in a message
+
+
+@dataclass(frozen=True, slots=True)
+class FileAccess:
+    """Who may connect to a socket file; ``None`` leaves it as ``bind(2)`` makes it.
+
+    Attributes:
+        mode: Permission bits; whoever may write to the file may connect (unix(7)).
+        group: A name or a number.
+    """
+
+    mode: int | None = None
+    group: str | int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +43,23 @@ class Address:
     Attributes:
         family: ``AF_…``.
         sockaddr: The form that Python's ``socket`` module takes and gives for that family.
+        file: What the socket file shall be like that ``bind`` makes at a path.
+        way: How to come to a path for somebody who may not go everywhere; ``None``: as the kernel does.
+            It was attached by whoever allowed the address, so that nobody can use the one without the other.
     """
 
     family: int
     sockaddr: Any
+    file: FileAccess | None = field(default=None, compare=False)
+    way: Way | None = field(default=None, compare=False, repr=False)
+
+    def reached(self) -> AbstractContextManager[Any]:
+        """Give what to connect or send to, which is good inside the block only.
+
+        Raises:
+            NotPermittedError, KernelRefusedError: As ``Way.reach``.
+        """
+        return nullcontext(self.sockaddr) if self.way is None else self.way.reach(self.sockaddr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +115,7 @@ def inet6(host: str, port: int, flowinfo: int = 0, scope_id: int = 0) -> Address
     """
     literal = _literal(host, bounded(port, "port", 0xFFFF))
     if literal is None or literal.family != socket.AF_INET6:
-        raise InvalidRequestError(f"{host!r} is not an IPv6 address", member="host")
+        raise InvalidRequestError(f"{host[:_SHOWN]!r} is not an IPv6 address", member="host")
     scope = scope_id or literal.sockaddr[3]
     # RFC 2460: the flow label has 20 bits; CPython refuses more with an OverflowError of its own.
     flow = bounded(flowinfo, "flowinfo", 0xFFFFF)
@@ -181,7 +214,7 @@ def check_interface(name: str) -> int:
         return socket.if_nametoindex(name)
     except (OSError, ValueError) as error:
         raise InvalidRequestError(
-            f"there is no network interface {name!r}",
+            f"there is no network interface {name[:_SHOWN]!r}",
             member="interface",
             symbol="ENODEV",
             hint="'ip link' lists them",
@@ -192,7 +225,7 @@ def _bytes(name: str | bytes, member: str) -> bytes:
     try:
         return os.fsencode(name)
     except UnicodeEncodeError as error:  # JSON can hold half a surrogate pair
-        raise InvalidRequestError(f"{name!r} cannot be written in bytes", member=member) from error
+        raise InvalidRequestError(f"{name[:_SHOWN]!r} cannot be written in bytes", member=member) from error
 
 
 def _port(service: str | int | None) -> int | None:

@@ -14,6 +14,7 @@ from socketd.errors import BusyError
 
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Callable
 
     from socketd.core.address import Address
     from socketd.core.entry import Entry
@@ -34,9 +35,12 @@ def bind(sock: _socket.socket, address: Address) -> UnixFile | None:
 
     Raises:
         KernelRefusedError: EADDRINUSE, EACCES, EADDRNOTAVAIL, EINVAL if it is bound already, …
+        NotPermittedError: The address has a way, and that does not lead there.
 
     Source: bind(2), unix(7).
     """
+    if address.way is not None:
+        return address.way.bind(sock, address.sockaddr)
     try:
         sock.bind(address.sockaddr)
     except OSError as error:
@@ -64,8 +68,21 @@ def listen(sock: _socket.socket, backlog: int) -> None:
         raise refused(error, "listen") from error
 
 
-def accept(table: SocketTable, listener: Entry, origin: Origin, patience: Patience) -> Entry:
+def accept(
+    table: SocketTable,
+    listener: Entry,
+    origin: Origin,
+    patience: Patience,
+    check_room: Callable[[], None] = lambda: None,
+) -> Entry:
     """Wait for a connection, take it from the backlog and hold it.
+
+    Args:
+        table: Where it is held.
+        listener: Where it comes to.
+        origin: What is noted of it.
+        patience: How long to wait.
+        check_room: Called before each attempt to take one; what it raises leaves all where they are.
 
     Raises:
         KernelRefusedError: EINVAL if it does not listen, EMFILE, …
@@ -78,6 +95,7 @@ def accept(table: SocketTable, listener: Entry, origin: Origin, patience: Patien
     def attempt() -> Entry | None:
         if listener.is_blocking:
             raise BusyError(listener.reference, "accept")
+        check_room()
         # O_NONBLOCK belongs to the open file description, so whoever took a duplicate may have
         # cleared it; a blocking accept would stop the whole daemon.
         os.set_blocking(listener.fd, False)

@@ -34,6 +34,7 @@ def connect(entry: Entry, address: Address, patience: Patience) -> None:
     Raises:
         KernelRefusedError: ECONNREFUSED, EHOSTUNREACH, EISCONN, …
         BusyError: It is out in blocking mode.
+        NotPermittedError: The address has a way, and that does not lead there.
         WaitTimeoutError, ClosedMeanwhileError, ClientGoneError: As they say.
 
     Source: connect(2), unix(7).
@@ -79,10 +80,11 @@ def _connect_now(entry: Entry, address: Address) -> int:
     if entry.is_blocking:  # taken so while this attempt was waiting
         raise BusyError(entry.reference, "connect")
     os.set_blocking(entry.fd, False)  # a taker may have cleared it: it belongs to the description
-    try:
-        entry.sock.connect(address.sockaddr)
-    except OSError as error:
-        return number_of(error)
+    with address.reached() as sockaddr:
+        try:
+            entry.sock.connect(sockaddr)
+        except OSError as error:
+            return number_of(error)
     return 0
 
 

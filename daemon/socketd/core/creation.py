@@ -83,15 +83,15 @@ def make(
             file = calls.bind(sock, plan.local)
         if wanted.backlog is not None:
             calls.listen(sock, wanted.backlog)
-        entry = table.hold(sock, origin)
+        entry = table.hold(sock, origin, file, is_finished=plan.remote is None)
     except BaseException:
         sock.close()
         if file is not None:
             file.remove()
         raise
-    entry.socket_file = file
     if plan.remote is not None:
         _connect(table, entry, plan.remote, patience)
+        table.finish(entry, origin.group)
     return entry
 
 
@@ -123,13 +123,19 @@ def pair(
         raise
 
 
+def family(wanted: Specification) -> int | None:
+    """Tell the family of what shall be made; ``None`` if that depends on what a name is resolved to."""
+    given = [each for each in (wanted.bind, wanted.connect) if each is not None]
+    if wanted.family is not None:
+        return wanted.family
+    found = next((each.family for each in given if isinstance(each, Address)), None)
+    return socket.AF_INET if found is None and not given else found
+
+
 def _plans(wanted: Specification, resolver: Resolver) -> Iterator[Plan]:
-    family = wanted.family
-    for endpoint in (wanted.bind, wanted.connect):
-        if family is None and isinstance(endpoint, Address):
-            family = endpoint.family
-    for local in _resolved(wanted.bind, family, wanted.type, resolver, socket.AI_PASSIVE):
-        chosen = family if local is None else local.family
+    known = family(wanted)
+    for local in _resolved(wanted.bind, known, wanted.type, resolver, socket.AI_PASSIVE):
+        chosen = known if local is None else local.family
         for remote in _resolved(wanted.connect, chosen, wanted.type, resolver, 0):
             plan_family = chosen if remote is None else remote.family
             yield Plan(socket.AF_INET if plan_family is None else plan_family, local, remote)

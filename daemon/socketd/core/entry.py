@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import _socket
 
+    from socketd.core.owner import Owner
     from socketd.core.seams import Pause
 
 
@@ -42,6 +43,27 @@ class Taker:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What only the daemon knows of a held socket; it is kept beside the second copy.
+
+    Attributes:
+        persist: ``"boot"`` if its specification is made again after a reboot.
+        key: Which request made it, if that had an ``Idempotency-Key``; a repeat is told by it.
+    """
+
+    owner: Owner
+    created_at: float
+    name: str | None = None
+    accepted_from: int | None = None
+    persist: str | None = None
+    taken: int = 0
+    taken_by: Taker | None = None
+    is_blocking: bool = False
+    socket_file: UnixFile | None = None
+    key: str | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """A held socket. The kernel knows its state and addresses; kept here is only what it does not know.
@@ -50,13 +72,19 @@ class Entry:
         sock: The socket at its final number; the table closes it.
         cookie: ``SO_COOKIE``, never reused by the kernel while the host runs.
         inode: Of the sockfs file.
-        owner_uid: Who created or gave it.
+        owner: Who created or gave it.
         accepted_from: Number of the listener it came from, if it was accepted.
+        persist: ``"boot"`` if its specification is made again after a reboot.
         taken: How often its descriptor was handed out.
         taken_by: To whom last.
         is_blocking: It was handed out in blocking mode, which is the shared description's; what could wait
             in the kernel is refused until it is known to be non-blocking again.
         socket_file: The file that ``bind`` made for it and ``close`` removes.
+        key: Which request made it, if that had an ``Idempotency-Key``.
+        kept: Who else has a copy: ``daemon`` (nobody), ``keeper``, or the store of its ``supervisor`` or
+            ``systemd``. Set by the link to the keeper.
+        is_finished: It is what was asked for. One that still connects in the call that makes it is not, and
+            the keeper is not to have it.
         queues: Pauses waiting their turn, by poll event; the first one is armed.
         watchers: Pauses of ``poll`` calls, which take no turn.
     """
@@ -68,15 +96,18 @@ class Entry:
     protocol: int
     cookie: int
     inode: int
-    owner_uid: int
+    owner: Owner
     created_at: float
     name: str | None = None
     accepted_from: int | None = None
-    persist: bool = False
+    persist: str | None = None
     taken: int = 0
     taken_by: Taker | None = None
     is_blocking: bool = False
     socket_file: UnixFile | None = None
+    key: str | None = None
+    kept: str = "daemon"
+    is_finished: bool = True
     closed: bool = False
     queues: dict[int, OrderedDict[Pause, None]] = field(default_factory=dict)
     watchers: set[Pause] = field(default_factory=set)
@@ -86,9 +117,31 @@ class Entry:
         """The number as text, as it stands in paths and messages."""
         return str(self.fd)
 
+    def note(self) -> Note:
+        """Note what is to be kept beside the second copy, as it is now."""
+        return Note(
+            owner=self.owner,
+            created_at=self.created_at,
+            name=self.name,
+            accepted_from=self.accepted_from,
+            persist=self.persist,
+            taken=self.taken,
+            taken_by=self.taken_by,
+            is_blocking=self.is_blocking,
+            socket_file=self.socket_file,
+            key=self.key,
+        )
+
     def queue(self, events: int) -> OrderedDict[Pause, None]:
         """Those who wait for ``events``, in the order they came."""
         waiting = self.queues.get(events)
         if waiting is None:
             waiting = self.queues[events] = OrderedDict()
         return waiting
+
+    def end_waits(self) -> None:
+        """Let go of the descriptor in every wait before it is closed; libev must not see it afterwards."""
+        pauses = [pause for queue in self.queues.values() for pause in queue]
+        for pause in (*pauses, *self.watchers):
+            pause.disarm(self.fd)
+            pause.ring()

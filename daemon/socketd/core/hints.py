@@ -65,6 +65,10 @@ HINTS: Final = {
         "kernel.yama.ptrace_scope of 0"
     ),
     ("pidfd_getfd", errno.ENOSYS): "this kernel, or the daemon's SystemCallFilter=, lacks the call",
+    ("chown", errno.EPERM): (
+        "the daemon gives a file only to groups that it is in itself (SupplementaryGroups=), and where its "
+        "SystemCallFilter= has @chown; or as root"
+    ),
     ("sendmsg", errno.EPERM): "the receiver has turned SO_PASSRIGHTS off on its end of the connection",
     (
         "sendmsg",

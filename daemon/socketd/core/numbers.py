@@ -31,6 +31,7 @@ class Numbers:
         self._most_resting = max(1, (limit - first) // 2)
         self._clock = clock
         self._next = first
+        self._reserved: set[int] = set()
         self._resting: dict[int, float] = {}
         self._order: deque[int] = deque()
 
@@ -50,6 +51,14 @@ class Numbers:
                 self._next = number + 1
                 return number
         raise OutOfDescriptorsError(self._limit)
+
+    def start_after(self, last: int) -> None:
+        """Go on above ``last``, the highest number given in an earlier life; does not go back."""
+        self._next = max(self._next, last + 1)
+
+    def reserve(self, number: int) -> None:
+        """Never give ``number``: it belongs to a socket that is not in the table."""
+        self._reserved.add(number)
 
     def give_back(self, number: int) -> None:
         """Close a duplicate that nobody was told of; its number need not rest."""
@@ -71,15 +80,16 @@ class Numbers:
                 if error.errno in (errno.EMFILE, errno.EINVAL):
                     return None
                 raise KernelRefusedError(error, "fcntl") from error
-            if number < self._limit and number not in self._resting:
+            free = self._not_below(number)
+            if number < self._limit and number == free:
                 return number
             os.close(number)
-            start = self._after_resting(number)
+            start = free
         return None
 
-    def _after_resting(self, number: int) -> int:
-        """Skip a run of resting numbers without a system call each."""
-        while number in self._resting:
+    def _not_below(self, number: int) -> int:
+        """Skip a run of resting and reserved numbers without a system call each."""
+        while number in self._resting or number in self._reserved:
             number += 1
         return number
 

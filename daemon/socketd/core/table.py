@@ -2,49 +2,56 @@
 
 from __future__ import annotations
 
-import _socket
 import contextlib
 import os
-import struct
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from socketd.core.entry import Entry
-from socketd.core.hints import refused
+from socketd.core.entering import Origin, enter, enter_again, wrap, wrap_like
+from socketd.core.keeping import ALONE
+from socketd.core.repeats import Repeats
+from socketd.core.tally import Tally
 from socketd.errors import AlreadyHeldError, ClosedMeanwhileError, NameTakenError, UnknownSocketError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import _socket
+    from collections.abc import Callable, Iterator, Sequence
 
+    from socketd.core.entry import Entry, Note, UnixFile
     from socketd.core.numbers import Numbers
-    from socketd.core.seams import Clock
+    from socketd.core.seams import Clock, Closer, Keeper
 
-SO_COOKIE = 57  # include/uapi/asm-generic/socket.h; not in the socket module
-_COOKIE = struct.Struct("=Q")
+    Check = Callable[[_socket.socket], None]
+
+__all__ = ["Origin", "SocketTable"]
+
 _MOST_DIGITS = 11  # more than any int of C has; int() itself refuses beyond 4300 of them
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a socket comes from: what the table notes beside it."""
-
-    owner_uid: int
-    name: str | None = None
-    accepted_from: int | None = None
-    persist: bool = False
-
-
 class SocketTable:
-    """Held sockets by number and by name. Safe to use from several threads."""
+    """Held sockets by number and by name. Safe to use from several threads.
 
-    def __init__(self, numbers: Numbers, clock: Clock) -> None:
-        self._numbers = numbers
+    Args:
+        numbers: Gives them their numbers.
+        keeper: Is told of all that is held and closed; what is said to it here does not wait.
+
+    Attributes:
+        numbers: What gives them their numbers.
+        tally: How many each owner has.
+        closer: Closes what may be a socket's last descriptor.
+    """
+
+    def __init__(self, numbers: Numbers, clock: Clock, keeper: Keeper = ALONE) -> None:
+        self.numbers = numbers
         self._clock = clock
+        self._keeper = keeper
         self._lock = threading.Lock()
         self._entries: dict[int, Entry] = {}
         self._names: dict[str, Entry] = {}
         self._inodes: dict[int, Entry] = {}
+        self.tally = Tally()
+        self.closer: Closer = os.close
+        self._repeats = Repeats()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -82,8 +89,26 @@ class SocketTable:
         if name is not None and name in self._names:
             raise NameTakenError(name)
 
-    def hold(self, sock: _socket.socket, origin: Origin) -> Entry:
+    def made_under(self, key: str | None) -> list[Entry]:
+        """List what a request with that key made before the daemon was started anew, as far as it is held."""
+        return [] if key is None else self._repeats.of(key)
+
+    def hold(
+        self,
+        sock: _socket.socket,
+        origin: Origin,
+        socket_file: UnixFile | None = None,
+        *,
+        is_finished: bool = True,
+    ) -> Entry:
         """Keep ``sock`` under a number and name of its own; takes ownership of it, also when it fails.
+
+        Args:
+            sock: A socket that is not held yet.
+            origin: Where it comes from.
+            socket_file: The file that ``bind`` made for it.
+            is_finished: False leaves it to ``finish`` to tell the keeper, lest its copy hold the port of one
+                that comes to nothing.
 
         Raises:
             OutOfDescriptorsError: No number is free.
@@ -92,31 +117,66 @@ class SocketTable:
         try:
             with self._lock:
                 self.check_name(origin.name)
-                number = self._numbers.duplicate(sock.fileno())
-                return self._enter(number, sock, origin)
-        finally:
-            sock.close()
+                number = self.numbers.duplicate(sock.fileno())
+                entry = enter(wrap_like(number, sock), origin, self._clock.time(), socket_file)
+                self._add(entry)
+                entry.is_finished = is_finished
+                if is_finished:
+                    self._keeper.store(entry, origin.group)
+        except BaseException:
+            self.closer(sock.detach())
+            raise
+        sock.close()  # not the last one
+        return entry
 
-    def adopt(self, fd: int, origin: Origin) -> Entry:
+    def finish(self, entry: Entry, group: int) -> None:
+        """Tell the keeper of a socket that has become what was asked for."""
+        entry.is_finished = True
+        self._keeper.store(entry, group)
+
+    def adopt(self, fd: int, origin: Origin, check: Check = lambda _: None) -> Entry:
         """Hold a descriptor that somebody gave; takes ownership of ``fd``, also when it fails.
+
+        ``check`` looks at what it is before it is held; what it raises refuses it.
 
         Raises:
             KernelRefusedError: ENOTSOCK, it is no socket.
             AlreadyHeldError: It is a duplicate of a held one, whoever's.
             OutOfDescriptorsError, NameTakenError: As ``hold``.
         """
+        sock = wrap(fd, self.closer)
         try:
-            sock = _socket.socket(fileno=fd)
-        except OSError as error:
-            os.close(fd)
-            raise refused(error, "getsockname") from error
-        # An inode of sockfs is one socket's as long as that is open. Not so the cookie: an MPTCP
-        # connection has its listener's (Linux 6.18).
-        held = self._inodes.get(os.fstat(fd).st_ino)
-        if held is not None:
-            sock.close()
-            raise AlreadyHeldError(held.reference)
+            self._refuse_second(sock)
+            check(sock)
+        except BaseException:
+            self.closer(sock.detach())
+            raise
         return self.hold(sock, origin)
+
+    def restore(self, number: int, note: Note, kept: str) -> Entry:
+        """Hold again what the keeper has given back; takes ownership of ``number``, also when it fails.
+
+        Args:
+            number: The descriptor, which is open at the number it always had.
+            note: What was kept beside it.
+            kept: Who has a copy: ``keeper``, ``supervisor`` or ``systemd``.
+
+        Raises:
+            KernelRefusedError: ENOTSOCK, it is no socket.
+            AlreadyHeldError, NameTakenError: There is one.
+        """
+        sock = wrap(number)
+        with self._lock:
+            try:
+                self.check_name(note.name)
+                self._refuse_second(sock)
+            except BaseException:
+                sock.close()
+                raise
+            entry = enter_again(sock, note, kept)
+            self._add(entry)
+            self._repeats.add(entry)
+            return entry
 
     def hold_accepted(self, listener: Entry, origin: Origin) -> Entry | None:
         """Take one connection from ``listener``'s backlog and hold it; ``None`` if there is none.
@@ -132,21 +192,20 @@ class SocketTable:
             if listener.closed:
                 raise ClosedMeanwhileError(listener.reference, "accept")
             self.check_name(origin.name)
-            number = self._numbers.duplicate(listener.fd)
-            try:
-                # What Lib/socket.py builds its accept on; typeshed does not know it.
-                low, _peer = listener.sock._accept()  # type: ignore[attr-defined]  # noqa: SLF001 (likewise)
-                try:
-                    os.dup2(low, number, inheritable=False)
-                finally:
-                    os.close(low)
-            except BlockingIOError:
-                self._numbers.give_back(number)
+            created_at = self._clock.time()
+            note = origin.note(created_at)
+            number = self.numbers.duplicate(listener.fd)
+            low = self._accept(listener, number, note)
+            if low is None:
                 return None
+            try:
+                self._move(low, number)
+                entry = enter(wrap_like(number, listener.sock), origin, created_at)
             except BaseException:
-                self._numbers.give_back(number)
+                self._keeper.forget(number)
                 raise
-            return self._enter(number, listener.sock, origin)
+            self._add(entry)
+            return entry
 
     @contextlib.contextmanager
     def lent(self, entries: Sequence[Entry]) -> Iterator[list[int]]:
@@ -177,15 +236,18 @@ class SocketTable:
             del self._inodes[entry.inode]
             if entry.name is not None:
                 del self._names[entry.name]
-            self._end_waits(entry)
-            entry.sock.close()
-            self._numbers.free(entry.fd)
+            self.tally.discard(entry.owner)
+            self._repeats.discard(entry)
+            entry.end_waits()
+            self.closer(entry.sock.detach())
+            self._keeper.forget(entry.fd)
+            self.numbers.free(entry.fd)
 
     def close(self, entry: Entry) -> None:
         """Close a held socket: waits on it end, its name is free, the kernel's object goes with it.
 
         Raises:
-            ClosedMeanwhileError: Somebody else closed it first.
+            ClosedMeanwhileError: As ``forget``.
         """
         self.forget(entry)
         # Whoever took a duplicate may still be reached by the path.
@@ -198,50 +260,42 @@ class SocketTable:
             with contextlib.suppress(ClosedMeanwhileError):
                 self.close(entry)
 
-    def _enter(self, number: int, like: _socket.socket, origin: Origin) -> Entry:
-        """Make the entry of descriptor ``number``, which it owns from here, also when this fails."""
+    def _accept(self, listener: Entry, number: int, note: Note) -> int | None:
+        """Call ``accept4`` and tell the keeper; ``None``, without ``number``, if there is no connection."""
+        accept = listener.sock._accept  # type: ignore[attr-defined]  # noqa: SLF001 (as Lib/socket.py)
+        arrival = self._keeper.expect(number, note)
         try:
-            # Who created with protocol 0 wants to see what it became, so the kernel is asked (-1); but of
-            # a packet socket SO_PROTOCOL is always 0 (net/packet/af_packet.c keeps it elsewhere).
-            protocol = like.proto if like.family == _socket.AF_PACKET else -1
-            sock = _socket.socket(like.family, like.type, protocol, number)
-        except BaseException:
-            os.close(number)
+            low: int = accept()[0]
+        except BaseException as error:
+            arrival.drop()
+            self.numbers.give_back(number)
+            if isinstance(error, BlockingIOError):
+                return None
             raise
+        # Between accept4 and this the connection is known to nobody else: nothing more may be done there.
+        arrival.store(low)
+        return low
+
+    def _move(self, low: int, number: int) -> None:
+        """Move ``low`` to the reserved ``number``; when it fails, neither is open."""
         try:
-            entry = Entry(
-                sock=sock,
-                fd=number,
-                family=like.family,
-                type=like.type,
-                protocol=sock.proto,
-                cookie=_cookie(sock),
-                inode=os.fstat(number).st_ino,
-                owner_uid=origin.owner_uid,
-                created_at=self._clock.time(),
-                name=origin.name,
-                accepted_from=origin.accepted_from,
-                persist=origin.persist,
-            )
+            os.dup2(low, number, inheritable=False)
         except BaseException:
-            sock.close()
+            self.numbers.give_back(number)
             raise
-        self._entries[number] = entry
+        finally:
+            os.close(low)
+
+    def _add(self, entry: Entry) -> None:
+        self._entries[entry.fd] = entry
         self._inodes[entry.inode] = entry
-        if origin.name is not None:
-            self._names[origin.name] = entry
-        return entry
+        self.tally.add(entry.owner)
+        if entry.name is not None:
+            self._names[entry.name] = entry
 
-    @staticmethod
-    def _end_waits(entry: Entry) -> None:
-        """Let go of the descriptor in every wait before it is closed; libev must not see it afterwards."""
-        pauses = [pause for queue in entry.queues.values() for pause in queue]
-        for pause in (*pauses, *entry.watchers):
-            pause.disarm(entry.fd)
-            pause.ring()
-
-
-def _cookie(sock: _socket.socket) -> int:
-    if sock.family == _socket.AF_VSOCK:  # its options CPython gives as numbers of 64 bits, and only so
-        return sock.getsockopt(_socket.SOL_SOCKET, SO_COOKIE)
-    return int(_COOKIE.unpack(sock.getsockopt(_socket.SOL_SOCKET, SO_COOKIE, _COOKIE.size))[0])
+    def _refuse_second(self, sock: _socket.socket) -> None:
+        # An inode of sockfs is one socket's as long as that is open. Not so the cookie: an MPTCP
+        # connection has its listener's (Linux 6.18).
+        held = self._inodes.get(os.fstat(sock.fileno()).st_ino)
+        if held is not None:
+            raise AlreadyHeldError(held.reference)

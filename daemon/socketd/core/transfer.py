@@ -103,7 +103,8 @@ class _Sending:
                 if self._to is None:
                     self.offset += sock.send(rest, self._flags)
                 else:
-                    self.offset += sock.sendto(rest, self._flags, self._to.sockaddr)
+                    with self._to.reached() as sockaddr:
+                        self.offset += sock.sendto(rest, self._flags, sockaddr)
                 if self.offset >= len(self._view):
                     return True
         except BlockingIOError:

@@ -22,6 +22,7 @@ from socketd.errors.requests import (
     BadStateError,
     InvalidRequestError,
     NotPermittedError,
+    QuotaError,
     ResolveError,
     UnauthenticatedError,
 )
@@ -29,9 +30,16 @@ from socketd.errors.root import (
     KernelRefusedError,
     SocketdError,
 )
+from socketd.errors.storage import (
+    NotSavedError,
+    UnreadableSpecificationError,
+)
 from socketd.errors.waits import (
     ClientGoneError,
     ShuttingDownError,
+    SlowRequestError,
+    TooManyConnectionsError,
+    TooManyFollowersError,
     TooManyWaitsError,
     WaitTimeoutError,
     WouldBlockError,
@@ -50,16 +58,22 @@ __all__ = [
     "NeedsUnixSocketError",
     "NotPermittedError",
     "NotReceivingError",
+    "NotSavedError",
     "OutOfDescriptorsError",
     "PeerStalledError",
+    "QuotaError",
     "ResolveError",
     "ShuttingDownError",
+    "SlowRequestError",
     "SocketdError",
     "StaleError",
+    "TooManyConnectionsError",
+    "TooManyFollowersError",
     "TooManyWaitsError",
     "UnauthenticatedError",
     "UnknownDescriptorError",
     "UnknownSocketError",
+    "UnreadableSpecificationError",
     "WaitTimeoutError",
     "WouldBlockError",
 ]

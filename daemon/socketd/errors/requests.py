@@ -42,12 +42,13 @@ class UnauthenticatedError(SocketdError):
 
     code = "unauthenticated"
 
-    def __init__(self) -> None:
-        super().__init__(
-            "this endpoint asks for a bearer token",
-            symbol="EACCES",
-            hint="send 'Authorization: Bearer TOKEN'; the daemon prints the token when it starts",
-        )
+    def __init__(
+        self,
+        message: str = "this address asks for a bearer token, or over TLS for a client certificate",
+        *,
+        hint: str = "send 'Authorization: Bearer TOKEN'; docs/operations.md says where tokens come from",
+    ) -> None:
+        super().__init__(message, symbol="EACCES", hint=hint)
 
 
 class NotPermittedError(SocketdError):
@@ -55,8 +56,23 @@ class NotPermittedError(SocketdError):
 
     code = "not_permitted"
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message, symbol="EPERM", hint=hint)
+    def __init__(self, message: str, *, symbol: str = "EPERM", hint: str | None = None) -> None:
+        super().__init__(message, symbol=symbol, hint=hint)
+
+
+class QuotaError(SocketdError):
+    """The caller, or all callers together, have as much as the policy lets them have at a time.
+
+    Args:
+        message: What there is too much of.
+        retry_after_s: When it is worth while to ask again.
+    """
+
+    code = "quota_exceeded"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1, hint: str | None = None) -> None:
+        super().__init__(message, symbol="EDQUOT", hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class BadStateError(SocketdError):

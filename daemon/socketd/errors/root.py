@@ -20,6 +20,7 @@ class SocketdError(Exception):
         hint: What the caller can do about it.
         subject: The reference (number or name) of the socket concerned.
         index: Which one of several, counted from 0, when a bulk call failed.
+        is_noted: The journal of changes has it.
     """
 
     code: ClassVar[str] = "error"
@@ -33,6 +34,7 @@ class SocketdError(Exception):
         self.hint = hint
         self.subject: str | None = None
         self.index: int | None = None
+        self.is_noted = False
 
     @property
     def number(self) -> int | None:

@@ -51,6 +51,19 @@ class ClientGoneError(SocketdError):
         super().__init__("the client hung up while waiting", symbol="ECANCELED")
 
 
+class TooManyFollowersError(SocketdError):
+    """As many readers follow the journal of changes as may, or as one caller may have."""
+
+    code = "too_many_followers"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} readers follow the events already",
+            symbol="EAGAIN",
+            hint="end one of them, or ask with timeout=0 and the number of the last event in after",
+        )
+
+
 class TooManyWaitsError(SocketdError):
     """The daemon holds as many waiting requests as it is configured to."""
 
@@ -59,4 +72,32 @@ class TooManyWaitsError(SocketdError):
     def __init__(self, limit: int) -> None:
         super().__init__(
             f"{limit} requests are waiting already", symbol="EAGAIN", hint="ask again in a moment"
+        )
+
+
+class SlowRequestError(SocketdError):
+    """The request did not arrive in time."""
+
+    code = "slow_request"
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(
+            f"the request did not arrive within {timeout_s:g} s",
+            symbol="ETIMEDOUT",
+            syscall="recv",
+            hint="send it without pauses; request_timeout_s bounds how long that may take",
+        )
+
+
+class TooManyConnectionsError(SocketdError):
+    """The daemon has as many HTTP connections as it can, and none of them is idle."""
+
+    code = "too_many_connections"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no more connections can be served, and each of them is in use",
+            symbol="EMFILE",
+            syscall="accept",
+            hint="ask again in a moment; max_connections and LimitNOFILE= (RLIMIT_NOFILE) bound them",
         )

@@ -21,6 +21,7 @@ _NLA_TYPE_MASK = 0x3FFF  # above it are NLA_F_NESTED and NLA_F_NET_BYTEORDER
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ERROR = struct.Struct("=i")
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
+_MOST_ERRNO = 4095  # MAX_ERRNO, include/linux/err.h
 _ALIGN = 4
 _MOST_BYTES = 65536  # the kernel fills at most 32 KiB for one recvmsg(2) of a dump
 _SEQUENCE = 1  # one question a socket
@@ -100,7 +101,7 @@ def raise_for_error(kind: int, flags: int, payload: bytes) -> None:
     Raises:
         OSError: The errno in NLMSG_ERROR, or in the NLMSG_DONE that ends a dump early; EINTR for
             NLM_F_DUMP_INTR.
-        ValueError: NLMSG_ERROR without an errno.
+        ValueError: NLMSG_ERROR without an errno, or with a number that is none.
     """
     if kind == _NLMSG_ERROR and len(payload) < _ERROR.size:
         raise ValueError(f"NLMSG_ERROR of {len(payload)} bytes, at least {_ERROR.size} expected")
@@ -109,6 +110,8 @@ def raise_for_error(kind: int, flags: int, payload: bytes) -> None:
         number = -_ERROR.unpack_from(payload)[0]
     if number <= 0 and flags & _NLM_F_DUMP_INTR:
         number = errno.EINTR
+    if number > _MOST_ERRNO:
+        raise ValueError(f"netlink error {number} is no errno")
     if number > 0:
         raise OSError(number, os.strerror(number))
 

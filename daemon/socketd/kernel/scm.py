@@ -10,7 +10,10 @@ import _socket
 import array
 import contextlib
 import errno
+import fcntl
 import os
+import struct
+import termios
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +25,7 @@ MOST_DESCRIPTORS: Final = 253
 _SO_PASSRIGHTS: Final = 83  # include/uapi/asm-generic/socket.h, since Linux 6.16
 _MSG_CMSG_CLOEXEC: Final = 0x40000000  # recvmsg(2); the socket module lacks it
 _INT: Final = array.array("i").itemsize
+_PAIR: Final = struct.Struct("=ii")
 _CONTROL_BYTES: Final = _socket.CMSG_SPACE(MOST_DESCRIPTORS * _INT)
 
 
@@ -114,6 +118,30 @@ def close(descriptors: Iterable[int]) -> None:
     for each in descriptors:
         with contextlib.suppress(OSError):
             os.close(each)
+
+
+def closing_may_wait(fd: int) -> bool:
+    """Whether ``close(2)`` of this descriptor, as the last one of its file, could keep the thread waiting.
+
+    A socket with SO_LINGER waits for its unsent bytes, O_NONBLOCK or not (inet_release, net/ipv4/af_inet.c).
+    What lies unread in a Unix socket, or in one that a listener has not accepted, may bring such a socket
+    along: it is closed by whoever closes the queue. And a file of a network or FUSE file system is flushed.
+    """
+    borrowed = _borrow(fd)
+    try:
+        is_on, seconds = _PAIR.unpack(borrowed.getsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _PAIR.size))
+        if is_on and seconds:
+            return True
+        if borrowed.getsockopt(_socket.SOL_SOCKET, _socket.SO_DOMAIN) != _socket.AF_UNIX:
+            return False
+        # An empty datagram can carry descriptors, and SIOCINQ does not tell it from none.
+        if borrowed.getsockopt(_socket.SOL_SOCKET, _socket.SO_TYPE) != _socket.SOCK_STREAM:
+            return True
+        return any(fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))
+    except OSError:  # ENOTSOCK; EINVAL of a listener
+        return True
+    finally:
+        borrowed.detach()
 
 
 def set_accepting(fd: int, *, is_accepting: bool) -> None:

@@ -13,12 +13,21 @@ from socketd.kernel.inet_diag import InetSocket
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ALL_STATES", "InetSocket", "inet_sockets", "owner_of", "unix_listener_queue", "unix_peer_inode"]
+__all__ = [
+    "ALL_STATES",
+    "InetSocket",
+    "file_inode",
+    "inet_sockets",
+    "is_unix_file_bound",
+    "owner_of",
+    "unix_listener_queue",
+    "unix_peer_inode",
+]
 
 ALL_STATES = 0xFFFFFFFF
 
-_PEER, _RQLEN = 2, 4  # UNIX_DIAG_*
-_SHOW_PEER, _SHOW_RQLEN = 0x4, 0x10  # UDIAG_SHOW_*
+_FILE, _PEER, _RQLEN = 1, 2, 4  # UNIX_DIAG_*; the first is VFS
+_SHOW_FILE, _SHOW_PEER, _SHOW_RQLEN = 0x2, 0x4, 0x10  # UDIAG_SHOW_*
 _UNIX_REQUEST = struct.Struct("=BBxxIII2I")
 _UNIX_MESSAGE = struct.Struct("=BBBxI2I")
 _RQLEN_VALUE = struct.Struct("=II")
@@ -64,6 +73,36 @@ def unix_peer_inode(inode: int) -> int | None:
     if len(value) < _INODE.size:
         raise ValueError(f"UNIX_DIAG_PEER of {len(value)} bytes, {_INODE.size} expected")
     return int(_INODE.unpack_from(value)[0]) or None
+
+
+def is_unix_file_bound(inode: int) -> bool:
+    """Whether a Unix socket of this network namespace is bound to a file with this inode, on any file system.
+
+    Raises:
+        OSError: The kernel has no unix_diag.
+        ValueError: The answer is not what sock_diag(7) says.
+    """
+    request = _UNIX_REQUEST.pack(_socket.AF_UNIX, 0, ALL_STATES, 0, _SHOW_FILE, _WORD, _WORD)
+    return any(file_inode(payload) == inode & _WORD for payload in netlink.dump(request))
+
+
+def file_inode(payload: bytes) -> int | None:
+    """Take from one answer about a Unix socket the inode of its file, of which the kernel tells 32 bits.
+
+    Returns:
+        ``None`` if it is bound to none.
+
+    Raises:
+        ValueError: The answer is not what sock_diag(7) says.
+
+    Source: include/uapi/linux/unix_diag.h, struct unix_diag_vfs.
+    """
+    value = decode_unix(payload).get(_FILE)
+    if value is None:
+        return None
+    if len(value) < _INODE.size:
+        raise ValueError(f"UNIX_DIAG_VFS of {len(value)} bytes, {_INODE.size} expected")
+    return int(_INODE.unpack_from(value)[0])
 
 
 def decode_unix(payload: bytes) -> dict[int, bytes]:

@@ -10,6 +10,7 @@ import pytest
 
 from socketd.core import calls, connecting
 from socketd.core.address_text import parse
+from socketd.core.owner import Owner
 from socketd.core.table import Origin
 from socketd.errors import (
     AlreadyHeldError,
@@ -49,7 +50,7 @@ def _detached(poll):
 def test_what_is_no_socket_is_enotsock_and_closed(held: Held, kind):
     fd = KINDS[kind]()
     with pytest.raises(KernelRefusedError) as caught:
-        held.table.adopt(fd, Origin(ROOT))
+        held.table.adopt(fd, Origin(Owner(ROOT)))
     assert caught.value.symbol in ("ENOTSOCK", "EBADF")  # O_PATH descriptors have no operations at all
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(fd)
@@ -59,7 +60,7 @@ def test_duplicate_of_a_held_socket_is_eexist_and_closed(held: Held):
     entry = held.listener()
     copy = os.dup(entry.fd)
     with pytest.raises(AlreadyHeldError) as caught:
-        held.table.adopt(copy, Origin(ROOT))
+        held.table.adopt(copy, Origin(Owner(ROOT)))
     assert (caught.value.symbol, caught.value.subject) == ("EEXIST", entry.reference)
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(copy)
@@ -69,7 +70,7 @@ def test_taken_name_closes_what_was_given(held: Held):
     held.tcp(name="web")
     given = socket.socket().detach()
     with pytest.raises(NameTakenError):
-        held.table.adopt(given, Origin(ROOT, "web"))
+        held.table.adopt(given, Origin(Owner(ROOT), "web"))
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(given)
 
@@ -80,7 +81,7 @@ def test_no_number_left_closes_what_was_given():
         held.tcp()
         given = socket.socket().detach()
         with pytest.raises(OutOfDescriptorsError):
-            held.table.adopt(given, Origin(ROOT))
+            held.table.adopt(given, Origin(Owner(ROOT)))
         with pytest.raises(OSError, match="Bad file"):
             os.fstat(given)
     finally:
@@ -89,7 +90,7 @@ def test_no_number_left_closes_what_was_given():
 
 def test_given_socket_is_held_as_if_made_here(held: Held):
     with socket.create_server(("127.0.0.1", 0)) as mine:
-        entry = held.table.adopt(os.dup(mine.fileno()), Origin(ROOT, "web"))
+        entry = held.table.adopt(os.dup(mine.fileno()), Origin(Owner(ROOT), "web"))
         assert held.table.find("web") is entry
         assert (entry.family, entry.type, entry.protocol) == (socket.AF_INET, socket.SOCK_STREAM, 6)
         assert entry.fd >= FIRST
@@ -99,16 +100,16 @@ def test_given_socket_is_held_as_if_made_here(held: Held):
 
 def test_closed_socket_can_be_given_again(held: Held):
     with socket.socket() as mine:
-        first = held.table.adopt(os.dup(mine.fileno()), Origin(ROOT))
+        first = held.table.adopt(os.dup(mine.fileno()), Origin(Owner(ROOT)))
         held.table.close(first)
-        second = held.table.adopt(os.dup(mine.fileno()), Origin(ROOT))
+        second = held.table.adopt(os.dup(mine.fileno()), Origin(Owner(ROOT)))
         assert second.cookie == first.cookie
 
 
 def test_forgetting_leaves_the_socket_file_and_the_connection(held: Held, tmp_path):
     path = tmp_path / "x.sock"
     entry = held.service.sockets.create(
-        held.call(), specification(bind=str(path), backlog=4), Origin(ROOT, "x"), 1.0
+        held.call(), specification(bind=str(path), backlog=4), Origin(Owner(ROOT), "x"), 1.0
     )
     copy = socket.socket(fileno=os.dup(entry.fd))
     with copy:
@@ -134,14 +135,14 @@ def test_accept_from_a_listener_that_is_out_blocking_is_ebusy(held: Held):
     listener.is_blocking = True
     os.set_blocking(listener.fd, True)
     with pytest.raises(BusyError) as caught:
-        calls.accept(held.table, listener, Origin(ROOT), held.patience(0))
+        calls.accept(held.table, listener, Origin(Owner(ROOT)), held.patience(0))
     assert caught.value.symbol == "EBUSY"
     assert os.get_blocking(listener.fd)  # as its taker wants it
 
 
 def test_accept_that_waits_ends_when_its_listener_goes_out_blocking(held: Held, threads):
     listener = held.listener()
-    waiting = threads.submit(calls.accept, held.table, listener, Origin(ROOT), held.patience())
+    waiting = threads.submit(calls.accept, held.table, listener, Origin(Owner(ROOT)), held.patience())
     held.waiter.await_waiting()
     listener.is_blocking = True
     with socket.create_connection(listener.sock.getsockname()), pytest.raises(BusyError):

@@ -11,6 +11,7 @@ import pytest
 
 from socketd.core import calls
 from socketd.core.address import Address, unix_abstract, unix_path, unix_unnamed
+from socketd.core.owner import Owner
 from socketd.core.table import Origin
 from socketd.errors import KernelRefusedError, WaitTimeoutError, WouldBlockError
 from tests.held import specification, where
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tests.held import Held
 
 ANYWHERE = Address(socket.AF_INET, ("127.0.0.1", 0))
-ORIGIN = Origin(0)
+ORIGIN = Origin(Owner(0))
 
 
 def test_bind_to_a_taken_port_is_eaddrinuse(held: Held):

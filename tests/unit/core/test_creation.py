@@ -11,6 +11,7 @@ import pytest
 from socketd.core import creation
 from socketd.core.address import Address
 from socketd.core.creation import Plan
+from socketd.core.owner import Owner
 from socketd.core.table import Origin
 from socketd.errors import (
     InvalidRequestError,
@@ -243,7 +244,7 @@ def test_a_socket_file_stays_for_whoever_took_a_duplicate(held: Held, tmp_path: 
 
 def test_a_pair_of_a_family_without_pairs_is_eopnotsupp(held: Held):
     with pytest.raises(KernelRefusedError) as caught:
-        creation.pair(held.table, socket.AF_INET, socket.SOCK_STREAM, 0, (Origin(0), Origin(0)))
+        creation.pair(held.table, socket.AF_INET, socket.SOCK_STREAM, 0, (Origin(Owner(0)), Origin(Owner(0))))
     assert (caught.value.symbol, caught.value.syscall) == ("EOPNOTSUPP", "socketpair")
 
 
@@ -253,7 +254,11 @@ def test_a_pair_with_a_taken_name_leaves_nothing(held: Held, names: tuple[str, s
     before = open_numbers()
     with pytest.raises(NameTakenError):
         creation.pair(
-            held.table, socket.AF_UNIX, socket.SOCK_STREAM, 0, (Origin(0, names[0]), Origin(0, names[1]))
+            held.table,
+            socket.AF_UNIX,
+            socket.SOCK_STREAM,
+            0,
+            (Origin(Owner(0), names[0]), Origin(Owner(0), names[1])),
         )
     assert open_numbers() == before
     assert len(held.table) == 1
@@ -264,7 +269,7 @@ def test_a_pair_without_room_for_both_leaves_nothing(room: int):
     held = Held(limits=Limits(descriptors=FIRST + room))
     before = open_numbers()
     with pytest.raises(OutOfDescriptorsError):
-        creation.pair(held.table, socket.AF_UNIX, socket.SOCK_STREAM, 0, (Origin(0), Origin(0)))
+        creation.pair(held.table, socket.AF_UNIX, socket.SOCK_STREAM, 0, (Origin(Owner(0)), Origin(Owner(0))))
     assert open_numbers() == before
     assert len(held.table) == 0
 

@@ -86,6 +86,36 @@ def test_a_closed_descriptor_is_what_the_kernel_says():
     assert (caught.value.symbol, caught.value.syscall) == ("EBADF", "fcntl")
 
 
+def test_a_reserved_number_is_never_given(giving: Giving):
+    giving.numbers.reserve(FIRST + 1)
+    giving.numbers.reserve(FIRST + 2)
+    assert [giving.give() for _ in range(8)] == [0, *range(3, 10)]
+    giving.clock.now += 100 * REST_S
+    with pytest.raises(OutOfDescriptorsError):
+        giving.give()
+
+
+def test_resting_and_reserved_numbers_are_passed_over_in_one_go(giving: Giving):
+    assert [giving.give() for _ in range(4)] == [0, 1, 2, 3]
+    giving.free(0)
+    giving.free(2)
+    giving.numbers.reserve(FIRST + 4)
+    assert [giving.give() for _ in range(5)] == [5, 6, 7, 8, 9]
+    giving.clock.now += REST_S
+    assert [giving.give() for _ in range(2)] == [0, 2]
+
+
+def test_numbers_go_on_above_those_of_an_earlier_life(giving: Giving):
+    giving.numbers.start_after(FIRST + 6)
+    giving.numbers.start_after(FIRST + 3)
+    assert [giving.give() for _ in range(4)] == [7, 8, 9, 0]
+
+
+def test_numbers_wrap_when_the_earlier_life_ended_at_the_limit(giving: Giving):
+    giving.numbers.start_after(FIRST + 9)
+    assert giving.give() == 0
+
+
 def test_numbers_rise_though_lower_ones_are_free(giving: Giving):
     assert [giving.give() for _ in range(3)] == [0, 1, 2]
     giving.free(0)

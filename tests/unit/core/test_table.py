@@ -11,6 +11,7 @@ import struct
 import pytest
 
 from socketd.core.numbers import Numbers
+from socketd.core.owner import Owner
 from socketd.core.table import Origin, SocketTable
 from socketd.errors import (
     ClosedMeanwhileError,
@@ -20,8 +21,9 @@ from socketd.errors import (
 )
 from socketd.service import Limits
 from tests.held import FIRST, Held, ManualClock, specification, where
+from tests.recording_keeper import RecordingKeeper
 
-ORIGIN = Origin(0)
+ORIGIN = Origin(Owner(0))
 
 
 class ShrinkingNumbers(Numbers):
@@ -47,7 +49,7 @@ def test_a_taken_name_is_refused_and_the_socket_closed(held: Held):
     held.tcp(name="web")
     sock = _socket.socket()
     with pytest.raises(NameTakenError):
-        held.table.hold(sock, Origin(0, "web"))
+        held.table.hold(sock, Origin(Owner(0), "web"))
     assert sock.fileno() == -1
     assert len(held.table) == 1
 
@@ -74,8 +76,8 @@ def test_accepting_under_a_taken_name_leaves_the_connection_in_the_backlog(held:
     listener = held.listener(name="web")
     with socket.create_connection(listener.sock.getsockname()):
         with pytest.raises(NameTakenError):
-            held.table.hold_accepted(listener, Origin(0, "web"))
-        assert held.table.hold_accepted(listener, Origin(0, "other")) is not None
+            held.table.hold_accepted(listener, Origin(Owner(0), "web"))
+        assert held.table.hold_accepted(listener, Origin(Owner(0), "other")) is not None
 
 
 def test_accepting_into_a_full_table_leaves_the_connection_in_the_backlog():
@@ -115,7 +117,8 @@ def test_accepting_without_a_descriptor_for_the_kernel_leaves_the_connection_in_
 def test_accepting_to_a_number_that_dup3_refuses_closes_everything(held: Held):
     clock = ManualClock()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    table = SocketTable(ShrinkingNumbers(FIRST + 100, FIRST + 200, 1.0, clock), clock)
+    keeper = RecordingKeeper()
+    table = SocketTable(ShrinkingNumbers(FIRST + 100, FIRST + 200, 1.0, clock), clock, keeper)
     listener = held.listener()
     with socket.create_connection(listener.sock.getsockname()) as client:
         try:
@@ -123,6 +126,8 @@ def test_accepting_to_a_number_that_dup3_refuses_closes_everything(held: Held):
                 table.hold_accepted(listener, ORIGIN)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert keeper.said == [("store_accepted", FIRST + 100), ("forget", FIRST + 100)]
+        keeper.confirm()
         assert client.recv(1) == b""
     assert len(table) == 0
 
@@ -151,10 +156,10 @@ def test_a_held_socket_is_the_one_that_was_made(held: Held):
     sock = _socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     cookie = struct.unpack("=Q", sock.getsockopt(socket.SOL_SOCKET, 57, 8))[0]
     inode = os.fstat(sock.fileno()).st_ino
-    entry = held.table.hold(sock, Origin(1000, "dns", persist=True))
+    entry = held.table.hold(sock, Origin(Owner(1000), "dns", persist="boot"))
     assert (entry.cookie, entry.inode) == (cookie, inode)
     assert (entry.family, entry.type, entry.protocol) == (10, 2, socket.IPPROTO_UDP)
-    assert (entry.owner_uid, entry.name, entry.persist) == (1000, "dns", True)
+    assert (entry.owner, entry.name, entry.persist) == (Owner(1000), "dns", "boot")
     assert entry.created_at == held.clock.time()
     assert os.fstat(entry.fd).st_ino == inode
     assert not os.get_inheritable(entry.fd)
@@ -168,7 +173,7 @@ def test_a_held_socket_is_found_by_number_and_by_name(held: Held):
 def test_an_accepted_socket_knows_its_listener(held: Held):
     listener = held.listener()
     near = held.make(specification(connect=where(listener)))
-    accepted = held.table.hold_accepted(listener, Origin(0, accepted_from=listener.fd))
+    accepted = held.table.hold_accepted(listener, Origin(Owner(0), accepted_from=listener.fd))
     assert accepted is not None
     assert accepted.accepted_from == listener.fd
     assert accepted.sock.getpeername() == near.sock.getsockname()

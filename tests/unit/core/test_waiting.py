@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from socketd.core import calls, receiving
+from socketd.core.owner import Owner
 from socketd.core.receiving import Wanted
 from socketd.core.table import Origin
 from socketd.core.waiting import until_done
@@ -181,13 +182,15 @@ def test_a_connection_is_not_taken_for_a_client_that_has_gone(held: Held, thread
     ours, theirs = socket.socketpair()
     with ours, theirs:
         waiter = PollWaiter(ours.fileno())
-        waiting = threads.submit(calls.accept, held.table, listener, Origin(0), held.patience(10.0, waiter))
+        waiting = threads.submit(
+            calls.accept, held.table, listener, Origin(Owner(0)), held.patience(10.0, waiter)
+        )
         waiter.await_waiting()
         theirs.close()
         with socket.create_connection(listener.sock.getsockname()) as client:
             with pytest.raises(ClientGoneError):
                 waiting.result()
-            accepted = calls.accept(held.table, listener, Origin(0), held.patience(0))
+            accepted = calls.accept(held.table, listener, Origin(Owner(0)), held.patience(0))
             assert accepted.sock.getpeername() == client.getsockname()
 
 
@@ -214,4 +217,4 @@ def test_what_is_there_already_is_taken_without_a_wait(held: Held):
     listener = held.listener()
     with socket.create_connection(listener.sock.getsockname()):
         waiter = PollWaiter(max_waits=0)
-        assert calls.accept(held.table, listener, Origin(0), held.patience(10.0, waiter))
+        assert calls.accept(held.table, listener, Origin(Owner(0)), held.patience(10.0, waiter))

@@ -48,7 +48,7 @@ def proc(tmp_path):
 
 
 def test_descriptors_come_by_number(proc):
-    assert procfs.descriptors(proc) == [
+    assert list(procfs.descriptors(proc)) == [
         procfs.Descriptor(0, "/tmp/\udcff (deleted)"),
         procfs.Descriptor(2, "/dev/null"),
         procfs.Descriptor(10, "socket:[4711]"),
@@ -57,7 +57,7 @@ def test_descriptors_come_by_number(proc):
 
 def test_descriptors_of_a_process_that_is_gone_are_an_oserror(tmp_path):
     with pytest.raises(FileNotFoundError):
-        procfs.descriptors(str(tmp_path / "4712"))
+        list(procfs.descriptors(str(tmp_path / "4712")))
 
 
 @pytest.mark.parametrize("fd", [1, -1, NOT_OPEN])
@@ -162,7 +162,7 @@ def test_own_process_is_this_one():
     assert list(process.command) == sys.orig_argv
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert (process.descriptor_limit_soft, process.descriptor_limit_hard) == limits
-    assert process.descriptors_open == len(procfs.descriptors())
+    assert process.descriptors_open == len(list(procfs.descriptors()))
     assert process.rss_bytes > 1 << 20
 
 

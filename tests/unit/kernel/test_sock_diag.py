@@ -207,6 +207,26 @@ def test_dump_of_many_datagrams_is_whole(stack):
     assert {facts.inode(sock.fileno()) for sock in held} <= found
 
 
+def test_recorded_answer_tells_the_file_of_a_bound_unix_socket(recorded):
+    payload = answer(recorded("netlink-unix-file"))
+    assert sock_diag.file_inode(payload) == 2_203_710
+    assert sock_diag.file_inode(answer(recorded("netlink-unix-peer"))) is None
+
+
+def test_too_short_file_of_a_unix_socket_is_a_value_error(recorded):
+    head = answer(recorded("netlink-unix-file"))[:16]
+    with pytest.raises(ValueError, match="UNIX_DIAG_VFS"):
+        sock_diag.file_inode(head + netlink.attribute(1, b"\1\2"))
+
+
+def test_a_socket_file_is_bound_as_long_as_its_socket_is_there(tmp_path):
+    path = tmp_path / "x.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(path))
+        assert sock_diag.is_unix_file_bound(path.stat().st_ino)
+    assert not sock_diag.is_unix_file_bound(path.stat().st_ino)
+
+
 @pytest.mark.needs("ss")
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 def test_listeners_agree_with_ss(stack, ss, family):
