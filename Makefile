@@ -6,6 +6,13 @@ VENV := .venv
 JOBS ?= auto
 ARGS ?=
 
+# Of `make install`: the service runs as a user of its own, so its Python is the system's, not somebody's own.
+SYSTEM_PYTHON ?= /usr/bin/python3
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+DESTDIR ?=
+PLACES = PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" DESTDIR="$(DESTDIR)" PYTHON="$(SYSTEM_PYTHON)"
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check install
 HASHED := $(PIP) --require-hashes --only-binary :all: --requirement
@@ -15,13 +22,22 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help run test soak coverage lint openapi docs bench requirements clean
+.PHONY: help run install uninstall deb test soak coverage lint openapi docs bench requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
-run: $(VENV)/daemon.stamp ## Start the daemon; flags in ARGS, as in ARGS="--tcp 127.0.0.1:8080"
-	@exec $(BIN)/socketd serve --banner $(ARGS)
+run: $(VENV)/daemon.stamp ## Start daemon and keeper; flags in ARGS, as in ARGS="--tcp 127.0.0.1:8080"
+	@exec $(BIN)/socketd run --banner $(ARGS)
+
+install: ## Install for the whole system, as root; places in PREFIX, SYSCONFDIR, DESTDIR and SYSTEM_PYTHON
+	@$(PLACES) packaging/install.sh install
+
+uninstall: ## Remove what `make install` with the same places installed
+	@$(PLACES) packaging/install.sh uninstall
+
+deb: ## Build dist/socketd_VERSION_ARCHITECTURE.deb; needs dpkg-deb
+	@PYTHON="$(SYSTEM_PYTHON)" packaging/deb.sh dist
 
 test: $(VENV)/test.stamp ## Run every test; pytest's own arguments in ARGS
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
@@ -42,19 +58,21 @@ lint: $(VENV)/test.stamp ## Check style, types, the import rule and openapi.yaml
 openapi: $(VENV)/daemon.stamp ## Write openapi.yaml anew from the schemas
 	$(BIN)/socketd openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
-docs: openapi ## Write openapi.yaml, docs/errors.md and the man page anew from what they describe
+docs: openapi ## Write openapi.yaml, docs/errors.md, the man page and socketd.toml anew from what they describe
 	$(BIN)/python -m socketd.web.reference_errors > docs/errors.md.new && mv docs/errors.md.new docs/errors.md
 	$(BIN)/python -m socketd_client.cli.manual > docs/man/socketctl.1.new && \
 		mv docs/man/socketctl.1.new docs/man/socketctl.1
+	$(BIN)/socketd config --defaults > systemd/socketd.toml.new && mv systemd/socketd.toml.new systemd/socketd.toml
 
 bench: $(VENV)/test.stamp ## Measure against the yardsticks of benchmarks/README.md
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 requirements: $(VENV)/uv.stamp ## Pin and hash requirements/ anew; ARGS=--upgrade takes newer versions
 	$(LOCK) --group lock $(ARGS) --output-file requirements/uv.txt
-	$(LOCK) --extra daemon --extra cli --group build $(ARGS) --output-file requirements/daemon.txt pyproject.toml
-	$(LOCK) --extra daemon --extra cli --group dev --constraints requirements/daemon.txt $(ARGS) \
-		--output-file requirements/test.txt pyproject.toml
+	$(LOCK) --extra daemon --extra cli $(ARGS) --output-file requirements/daemon.txt pyproject.toml
+	$(LOCK) --group build --constraints requirements/daemon.txt $(ARGS) --output-file requirements/build.txt
+	$(LOCK) --extra daemon --extra cli --group dev --constraints requirements/daemon.txt \
+		--constraints requirements/build.txt $(ARGS) --output-file requirements/test.txt pyproject.toml
 
 clean: ## Remove the environment and everything that was built
 	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
@@ -73,9 +91,10 @@ $(VENV)/venv.stamp:
 	@$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-$(VENV)/daemon.stamp: requirements/daemon.txt pyproject.toml daemon/socketd/__init__.py $(VENV)/venv.stamp
+$(VENV)/daemon.stamp: requirements/daemon.txt requirements/build.txt pyproject.toml daemon/socketd/__init__.py \
+		$(VENV)/venv.stamp
 	@echo "Installing the daemon into $(VENV)" >&2
-	@$(HASHED) requirements/daemon.txt
+	@$(HASHED) requirements/daemon.txt --requirement requirements/build.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 

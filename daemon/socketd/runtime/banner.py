@@ -1,4 +1,4 @@
-"""What `socketd serve` tells a person at its terminal: where it is, and four lines to paste."""
+"""What `socketd run` and `socketd serve` tell a person at a terminal: where they are, and lines to paste."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def banner(urls: list[str], token: str | None) -> str:
     """Return what is printed once requests are answered; the lines work on this host as they are."""
     lines = [f"socketd serves {', '.join(urls)}    (Ctrl-C stops it and closes every socket it holds)", ""]
     unix = next((url for url in urls if url.startswith("unix://")), None)
-    web = next((url for url in urls if url.startswith("http://")), None)
+    web = next((url for url in urls if url.startswith("http")), None)
     lines.append(f"  export SOCKETD_URL={shlex.quote(unix or web or '')}")
     if token is not None:
         lines.append(f"  export SOCKETD_TOKEN={shlex.quote(token)}    # for {web}")
@@ -67,4 +67,6 @@ def _is_free(family: int, port: int) -> bool:
 def _curl(url: str, token: str | None) -> str:
     if url.startswith("unix://"):
         return f"curl -sS --unix-socket {shlex.quote(url.removeprefix('unix://'))}"
+    if token is None:
+        return 'curl -sS -H "Authorization: Bearer $SOCKETD_TOKEN"'
     return f"curl -sS -H {shlex.quote(f'Authorization: Bearer {token}')}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import NoMoreData, ParseException
 
 from socketd.web.body import MalformedBodyError
 
@@ -51,6 +51,12 @@ class _CheckedInput:
         try:
             return read(None if size < 0 else size)
         except ParseException as error:
-            refusal = MalformedBodyError(f"the chunked body is malformed: {error}")
-            refusal.hint = None
-            raise refusal from error
+            raise _refusal(f"the chunked body is malformed: {error}") from error
+        except NoMoreData as error:  # an OSError, and no ParseException
+            raise _refusal("the chunked body ends before its last chunk") from error
+
+
+def _refusal(message: str) -> MalformedBodyError:
+    refusal = MalformedBodyError(message)
+    refusal.hint = None
+    return refusal

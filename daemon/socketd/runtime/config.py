@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path("/etc/socketd/socketd.toml")
 FILE_VARIABLE = "SOCKETD_CONFIG"
-CLIENT_VARIABLES = frozenset({"SOCKETD_URL", "SOCKETD_TOKEN"})
+CLIENT_VARIABLES = frozenset({"SOCKETD_URL", "SOCKETD_TOKEN", "SOCKETD_CA", "SOCKETD_CERT", "SOCKETD_KEY"})
+_NEEDED = {
+    "tls_key": "tls_certificate",
+    "tls_client_ca": "tls_certificate",
+    "tls_client_required": "tls_client_ca",
+}
 BY_NAME = {key.name: key for key in KEYS}
+_SHOWN = 200
 
 
 class ConfigError(Exception):
@@ -68,10 +74,29 @@ def default_path(environ: Mapping[str, str]) -> str:
     return f"/tmp/socketd-{os.getuid()}/api.sock"  # noqa: S108 - made 0700 and checked in endpoints.py
 
 
+def default_keeper_path(environ: Mapping[str, str]) -> str:
+    """Return where the keeper listens when nobody says where: beside the API's socket."""
+    return os.path.join(os.path.dirname(default_path(environ)), "keeper.sock")  # noqa: PTH118, PTH120
+
+
+def default_state_directory(environ: Mapping[str, str]) -> str:
+    """Return where specifications are kept when nobody says where."""
+    if state := environ.get("STATE_DIRECTORY"):  # systemd's StateDirectory=, the first of several
+        return state.split(":")[0]
+    base = environ.get("XDG_STATE_HOME") or f"{os.path.expanduser('~')}/.local/state"  # noqa: PTH111
+    return f"{base}/socketd"
+
+
 def suggest(wrong: str, known: Iterable[str]) -> str:
     """Return "; did you mean …?", or nothing when no known word is close."""
     close = get_close_matches(wrong, list(known), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _shortened(text: str) -> str:
+    """Put on one line, and cut, what a message quotes."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def _from_file(named: str | None) -> dict[str, tuple[Any, str]]:
@@ -84,15 +109,17 @@ def _from_file(named: str | None) -> dict[str, tuple[Any, str]]:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+    except ValueError as error:  # not UTF-8, not TOML, and what int() has against thousands of digits
+        raise ConfigError(f"{path}: not TOML: {_shortened(str(error))}") from error
+    except RecursionError:  # of its parser, by a few thousand brackets
+        raise ConfigError(f"{path}: not TOML: nested too deep") from None
     return {name: (_read_toml(path, name, value), str(path)) for name, value in document.items()}
 
 
 def _read_toml(path: Path, name: str, value: object) -> Any:
     key = BY_NAME.get(name)
     if key is None:
-        raise ConfigError(f"{path}: unknown key {name!r}{suggest(name, BY_NAME)}")
+        raise ConfigError(f"{path}: unknown key {_shortened(name)!r}{suggest(name, BY_NAME)}")
     try:
         return key.kind.from_toml(value)
     except ValueError as error:
@@ -129,7 +156,7 @@ def _read_text(where: str, key: Key, text: str) -> Any:
 
 
 def _bad_value(where: str, key: Key, value: object) -> ConfigError:
-    got = "what it holds" if key.is_secret else repr(value)
+    got = "what it holds" if key.is_secret else _shortened(repr(value))
     return ConfigError(f"{where}: {got} is not {key.kind.says}")
 
 
@@ -143,3 +170,11 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
         raise ConfigError(
             f"token ({origins['token']}) and token_file ({origins['token_file']}) are both given; give one"
         )
+    if settings.tcp is not None and not settings.tcp.is_loopback and settings.tls_certificate is None:
+        raise ConfigError(
+            f"{origins['tcp']}: tcp {settings.tcp} is beyond the loopback interface, which takes "
+            "tls_certificate: requests and tokens would not be encrypted"
+        )
+    for name, needed in _NEEDED.items():
+        if getattr(settings, name) and getattr(settings, needed) is None:
+            raise ConfigError(f"{origins[name]}: {name} is of no use without {needed}")

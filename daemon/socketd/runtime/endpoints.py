@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from socketd.core.address import Address, unix_path
 from socketd.runtime.config import default_path
 
 if TYPE_CHECKING:
@@ -36,22 +37,32 @@ class Endpoints:
         path: The Unix socket's path if we made it, to be removed by ``close``.
         lock_fd: Open as long as no other daemon may serve ``path``.
         owner_pid: Who may remove things: the worker inherits all of this, and is not to.
+        has_tls: Those of TCP speak it.
     """
 
     listeners: list[socket.socket] = field(default_factory=list)
     path: Path | None = None
     lock_fd: int | None = None
     owner_pid: int = field(default_factory=os.getpid)
+    has_tls: bool = False
 
     @property
     def urls(self) -> list[str]:
         """Return each as a value for ``SOCKETD_URL``."""
-        return [_url(listener) for listener in self.listeners]
+        scheme = "https" if self.has_tls else "http"
+        return [_url(listener, scheme) for listener in self.listeners]
 
     @property
     def has_tcp(self) -> bool:
         """Whether anybody needs a token."""
         return any(listener.family != socket.AF_UNIX for listener in self.listeners)
+
+    def addresses(self, keeper: str | None) -> list[Address]:
+        """List where callers could come to the daemon itself, and to its keeper if it has one."""
+        paths = [str(self.path)] if self.path is not None else []
+        paths += [keeper] if keeper else []
+        listening = [Address(listener.family, listener.getsockname()) for listener in self.listeners]
+        return [*map(unix_path, paths), *listening]
 
     def detach(self) -> list[int]:
         """Give up the sockets, not the path and its lock; the caller owns the descriptors."""
@@ -81,11 +92,14 @@ def open_endpoints(settings: Settings, inherited: list[socket.socket]) -> Endpoi
     Raises:
         EndpointError: Another daemon serves there, or the system refuses.
     """
-    endpoints = Endpoints(sorted(inherited, key=lambda listener: listener.family != socket.AF_UNIX))
+    endpoints = Endpoints(
+        sorted(inherited, key=lambda listener: listener.family != socket.AF_UNIX),
+        has_tls=settings.tls_certificate is not None,
+    )
     try:
         if not inherited:
             _open_unix(endpoints, Path(settings.listen), settings.socket_mode, settings.socket_group)
-        if settings.tcp is not None:
+        if settings.tcp is not None and not _is_among(inherited, settings.tcp):
             endpoints.listeners.append(_listen_tcp(settings.tcp))
     except OSError as error:
         endpoints.close()
@@ -208,12 +222,15 @@ def _listen_tcp(address: TcpAddress) -> socket.socket:
         raise EndpointError(f"tcp {address}: {os.strerror(error.errno or 0)}") from error
 
 
-def _url(listener: socket.socket) -> str:
+def _is_among(listeners: list[socket.socket], address: TcpAddress) -> bool:
+    """Whether one of them listens on ``address``; port 0 is any, as the supervisor has it taken by then."""
+    names = [each.getsockname() for each in listeners if each.family != socket.AF_UNIX]
+    return any(name[0] == address.host and address.port in (0, name[1]) for name in names)
+
+
+def _url(listener: socket.socket, scheme: str) -> str:
     name = listener.getsockname()
     if listener.family == socket.AF_UNIX:
         return f"unix://{name}"
-    return (
-        f"http://[{name[0]}]:{name[1]}"
-        if listener.family == socket.AF_INET6
-        else f"http://{name[0]}:{name[1]}"
-    )
+    host = f"[{name[0]}]" if listener.family == socket.AF_INET6 else name[0]
+    return f"{scheme}://{host}:{name[1]}"

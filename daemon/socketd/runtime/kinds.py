@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+AUDIT_WORDS = ("off", "stderr")
 SUN_PATH_BYTES = 107  # sun_path of sockaddr_un is 108 bytes and ends with a zero
 MAX_MODE = 0o777
 MAX_PORT = 65_535
+MAX_NAME = 253  # of a host, in characters: RFC 1035, 2.3.4
+_LABELS = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +50,22 @@ class Kind:
         """
         if isinstance(value, str) and self.is_quoted:
             return self.read(value)
-        if isinstance(value, self.types) and not isinstance(value, bool):
+        if isinstance(value, self.types) and (bool in self.types or not isinstance(value, bool)):
             return self.check(value)
         raise ValueError(value)
 
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
-    """A loopback address of the API; port 0 takes a free one."""
+    """An address of the API; port 0 takes a free one."""
 
     host: str
     port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this host reaches it."""
+        return ipaddress.ip_address(self.host).is_loopback
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -103,9 +111,33 @@ def _tcp(text: str) -> TcpAddress:
         raise ValueError(text)
     host = matched["v6"] or matched["v4"]
     address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-    if not address.is_loopback:
-        raise ValueError(text)
     return TcpAddress(str(address), int(matched["port"]))
+
+
+def _switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true"
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    return _checked_hosts(text.split(",") if text.strip() else [])
+
+
+def _checked_hosts(names: Sequence[object]) -> tuple[str, ...]:
+    return tuple(_host(name) for name in names)
+
+
+def _host(name: object) -> str:
+    """Bring a name or an address into the form in which a request's ``Host`` is compared."""
+    if not isinstance(name, str):
+        raise ValueError(name)  # noqa: TRY004 - what a Kind raises
+    plain = name.strip().lower().removesuffix(".")
+    if ":" in plain:
+        return f"[{ipaddress.IPv6Address(plain.removeprefix('[').removesuffix(']'))}]"
+    if len(plain) > MAX_NAME or not _LABELS.fullmatch(plain):
+        raise ValueError(name)
+    return plain
 
 
 def integer(low: int, high: int) -> Kind:
@@ -148,10 +180,29 @@ def choice(*words: str) -> Kind:
     return Kind(f"one of {', '.join(words)}", read, placeholder="|".join(words))
 
 
+def _audit(text: str) -> str:
+    return text if text in AUDIT_WORDS else _absolute(text)
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/"):  # a word mistyped is no file in some directory
+        raise ValueError(text)
+    return _path(text)
+
+
 TEXT = Kind("a text", _nonempty)
 PATH = Kind("a path", _path, placeholder="PATH")
+AUDIT = Kind("off, stderr or an absolute path", _audit, placeholder="off|stderr|PATH")
 SOCKET_PATH = Kind(f"a path of at most {SUN_PATH_BYTES} bytes", _socket_path, placeholder="PATH")
 TOKEN = Kind("letters, digits and any of . _ ~ + / -", _token)
+HOSTS = Kind(
+    "names or addresses without a port, separated by commas",
+    _hosts,
+    (list,),
+    _checked_hosts,
+    ", ".join,
+    placeholder="NAME,…",
+)
 MODE = Kind(
     "permissions in octal, such as 0660",
     _mode,
@@ -161,8 +212,8 @@ MODE = Kind(
     placeholder="MODE",
 )
 TCP = Kind(
-    "HOST:PORT on the loopback interface (127.0.0.1:8080, [::1]:8080, localhost:8080), "
-    "since requests and the token are not encrypted",
+    "ADDRESS:PORT with an address in numbers or localhost (127.0.0.1:8080, [::1]:8080)",
     _tcp,
-    placeholder="HOST:PORT",
+    placeholder="ADDRESS:PORT",
 )
+SWITCH = Kind("true or false", _switch, (bool,), write=lambda value: str(value).lower(), is_quoted=False)

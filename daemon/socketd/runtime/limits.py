@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import resource
 
+MOST_RESERVED = 512
+
 log = logging.getLogger(__name__)
 
 
@@ -23,3 +25,13 @@ def ask_for_descriptors(wanted: int) -> int:
         )
         return got
     return wanted
+
+
+def for_sockets(descriptors: int) -> int:
+    """How many of them held sockets may use: some are left for those who come to close one."""
+    return descriptors - min(descriptors // 8, MOST_RESERVED)
+
+
+def for_connections(descriptors: int) -> int:
+    """How many of them connections of the API may use: idle ones do not keep others from making sockets."""
+    return max(descriptors // 2, 16)

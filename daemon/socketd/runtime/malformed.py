@@ -1,14 +1,17 @@
-"""The answer to bytes that are no HTTP request: gunicorn refuses them before the API sees them."""
+"""The answer to what is no HTTP request, or none in time: it is refused before the API sees it."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 
 from gunicorn.http import errors as http_errors
+
+from socketd.errors import SlowRequestError, SocketdError, TooManyConnectionsError
 
 _STATUS_BY_ERROR = {
     http_errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -19,6 +22,8 @@ _STATUS_BY_ERROR = {
     http_errors.InvalidResponseHeader: HTTPStatus.INTERNAL_SERVER_ERROR,
     http_errors.InvalidResponseHeaderName: HTTPStatus.INTERNAL_SERVER_ERROR,
     http_errors.ParseException: HTTPStatus.BAD_REQUEST,
+    SlowRequestError: HTTPStatus.REQUEST_TIMEOUT,
+    TooManyConnectionsError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -30,29 +35,49 @@ def status_of(error: BaseException) -> HTTPStatus:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the answer says of an error."""
+
+    symbol: str
+    code: str
+    detail: str
+    syscall: str | None = None
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, status: HTTPStatus, error: BaseException) -> _Told:
+        if isinstance(error, SocketdError):
+            return cls(error.symbol, error.code, str(error), error.syscall, error.hint)
+        if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+            return cls("EIO", "internal", "the daemon failed; its log says how")
+        return cls("EBADMSG", "malformed_request", f"{status.phrase}: {error}")
+
+
 def answer(status: HTTPStatus, error: BaseException) -> bytes:
     """Return a whole HTTP response that ends the connection, in the API's one form of error."""
-    is_ours = status is HTTPStatus.INTERNAL_SERVER_ERROR
-    symbol = "EIO" if is_ours else "EBADMSG"
     request_id = os.urandom(8).hex()
+    told = _Told.of(status, error)
     problem = {
-        "type": f"/docs/errors#{symbol}",
-        "title": os.strerror(getattr(errno, symbol)),
+        "type": f"/docs/errors#{told.symbol}",
+        "title": os.strerror(getattr(errno, told.symbol)),
         "status": status.value,
-        "detail": "the daemon failed; its log says how" if is_ours else f"{status.phrase}: {error}",
+        "detail": told.detail,
         "instance": request_id,
-        "code": "internal" if is_ours else "malformed_request",
-        "errno": symbol,
-        "number": getattr(errno, symbol),
-        "syscall": None,
+        "code": told.code,
+        "errno": told.symbol,
+        "number": getattr(errno, told.symbol),
+        "syscall": told.syscall,
         "socket": None,
-        "hint": None,
+        "hint": told.hint,
     }
     body = json.dumps(problem).encode()
+    retry = "Retry-After: 1\r\n" if status is HTTPStatus.SERVICE_UNAVAILABLE else ""
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         f"Date: {formatdate(usegmt=True)}\r\n"
         "Connection: close\r\n"
+        f"{retry}"
         "Content-Type: application/problem+json\r\n"
         f"Content-Length: {len(body)}\r\n"
         f"X-Request-Id: {request_id}\r\n\r\n"

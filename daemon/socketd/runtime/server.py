@@ -7,20 +7,28 @@ import logging
 import math
 import os
 import signal
+import sys
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from socketd.runtime import reloading
+from socketd.runtime.composition import AssemblyError
+from socketd.runtime.config import ConfigError
 from socketd.runtime.endpoints import BACKLOG
-from socketd.runtime.logs import GunicornLogger
-from socketd.runtime.worker import LAST_WORDS_S, STOP_SIGNALS, SocketdWorker
+from socketd.runtime.keeping.heir import Heir, NoHeirError
+from socketd.runtime.server_log import GunicornLogger
+from socketd.runtime.worker import HELD_BACK, LAST_WORDS_S, SocketdWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
 
     from socketd.runtime.composition import Assembly, Frame
     from socketd.runtime.endpoints import Endpoints
+    from socketd.runtime.reloading import Changes
     from socketd.runtime.systemd import Notifier
 
 GC_THRESHOLDS = (10_000, 20, 50)
@@ -69,6 +77,7 @@ ALWAYS: Final[dict[str, Any]] = {
     "errorlog": "-",
     "logger_class": GunicornLogger,
     "capture_output": False,
+    "do_handshake_on_connect": True,  # it is done already: runtime/tls.py
     "syslog": False,
     "statsd_host": None,
 }
@@ -92,6 +101,9 @@ class Server(BaseApplication):  # type: ignore[misc]
         notifier: Whom to tell that it serves.
         assemble: Puts the daemon together, in the worker.
         on_serving: Called in the first worker once it can answer.
+
+    Attributes:
+        assembly: In the worker, once it is put together.
     """
 
     def __init__(
@@ -117,14 +129,45 @@ class Server(BaseApplication):  # type: ignore[misc]
             if name in self.cfg.settings:  # gunicorn 25 lacks some of them, and what they turn off
                 self.cfg.set(name, value)
 
+    def make_heir(self) -> None:
+        """Fork the worker's heir, if there is a keeper that could hear of it; without one things go on."""
+        if self.frame.settings.keeper is None:
+            return
+        try:
+            self.frame = replace(self.frame, heir=Heir.fork())
+        except NoHeirError as error:
+            log.warning("no heir: %s. A connection that is accepted as we are killed can be lost", error)
+
     def load(self) -> Any:
-        """Put the daemon together; gunicorn calls this in the worker."""
-        self.assembly = self._assemble(self.frame)
+        """Put the daemon together; gunicorn calls this in the worker.
+
+        Raises:
+            SystemExit: It cannot begin; the status makes the master end as well.
+        """
+        try:
+            self.assembly = self._assemble(self.frame)
+        except AssemblyError as error:
+            log.critical("%s", error)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
         # What was imported stays: a full collection that looks at it again stops the loop for 36 ms.
         gc.freeze()
         # A small request makes a few hundred objects and no cycles; every second one collected for nothing.
         gc.set_threshold(*GC_THRESHOLDS)
         return self.assembly.application
+
+    def reload(self) -> Changes:
+        """Read the configuration anew, and let what can change now change; in the worker and in the master.
+
+        Raises:
+            ConfigError: Something in it is wrong; nothing has changed.
+        """
+        changes = reloading.compare(self.frame.settings, self.frame.reread())
+        parts = () if self.assembly is None else self.assembly.reloadables
+        door = () if self.frame.door is None else (self.frame.door.reload,)
+        reloading.put_in_force(changes.settings, (reloading.log_level, *door, self.frame.policies, *parts))
+        self.frame = replace(self.frame, settings=changes.settings)
+        self.cfg.set("graceful_timeout", self._graceful_timeout())
+        return changes
 
     def run(self) -> None:
         """Serve until told to stop, then exit the process."""
@@ -137,10 +180,13 @@ class Server(BaseApplication):  # type: ignore[misc]
             # Bound by us: gunicorn would remove the socket of a daemon that still serves.
             "bind": [f"fd://{fd}" for fd in self._fds],
             "worker_connections": settings.max_connections,
-            "graceful_timeout": math.ceil(settings.graceful_timeout_s + LAST_WORDS_S),
+            "graceful_timeout": self._graceful_timeout(),
             "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108 - a heartbeat
             "child_exit": _worker_died,
         }
+
+    def _graceful_timeout(self) -> int:
+        return math.ceil(self.frame.settings.graceful_timeout_s + LAST_WORDS_S)
 
 
 class Master(Arbiter):  # type: ignore[misc]
@@ -148,6 +194,7 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def __init__(self, server: Server) -> None:
         self.is_stopping = False
+        self._is_for_good = False
         super().__init__(server)
         # The sockets' paths are not gunicorn's to remove, whoever made them.
         self.systemd = True
@@ -156,13 +203,22 @@ class Master(Arbiter):  # type: ignore[misc]
         """Do nothing, and say so."""
         log.warning("signal refused: the worker holds the sockets, and a second one would hold others")
 
-    handle_hup = handle_ttin = handle_ttou = handle_usr2 = refuse
+    handle_ttin = handle_ttou = handle_usr2 = refuse
+
+    def handle_hup(self) -> None:
+        """Have the worker read the configuration anew; the next one begins with the same."""
+        with suppress(ConfigError):  # the worker says so
+            self.app.reload()
+        self.kill_workers(signal.SIGHUP)
 
     def handle_int(self) -> None:
         """End as for SIGTERM: Ctrl-C may cut nobody off either."""
         raise StopIteration
 
-    handle_quit = handle_int
+    def handle_quit(self) -> None:
+        """End for good: what is held is closed, and the keeper lets go of it."""
+        self._is_for_good = True
+        raise StopIteration
 
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
         """End the worker; it ends its requests by itself, so there is one way."""
@@ -171,20 +227,28 @@ class Master(Arbiter):  # type: ignore[misc]
         super().stop(graceful=True)
 
     def spawn_worker(self) -> Any:
-        """Fork with the stop signals held back, until the worker has handlers for them."""
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        """Fork with the signals held back that the worker is to hear, until it has handlers for them."""
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         try:
             return super().spawn_worker()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def kill_worker(self, pid: int, sig: int) -> None:
-        """Let a worker that is ending anyway end."""
-        super().kill_worker(pid, signal.SIGTERM if sig == signal.SIGQUIT else sig)
+        """Let a worker that is ending anyway end; SIGQUIT is more than gunicorn's haste here."""
+        if sig in (signal.SIGTERM, signal.SIGQUIT):
+            sig = signal.SIGQUIT if self._is_for_good else signal.SIGTERM
+        super().kill_worker(pid, sig)
 
 
 def _worker_died(master: Master, worker: SocketdWorker) -> None:
-    if not master.is_stopping:
+    if master.is_stopping:
+        return
+    if master.app.frame.settings.keeper is None:
         log.critical(
             "the worker (pid %s) died, and every socket it held is gone; starting another", worker.pid
+        )
+    else:
+        log.warning(
+            "the worker (pid %s) ended; the keeper has its sockets, and another is started", worker.pid
         )

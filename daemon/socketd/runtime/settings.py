@@ -69,19 +69,80 @@ class Settings:
         metadata=_row(
             kinds.TCP,
             None,
-            "Answer on this address too, to whoever sends the token; port 0 takes a free one.",
+            "Answer on this address too, to whoever sends a token or shows a certificate; port 0 takes a "
+            "free one. Without tls_certificate only on the loopback interface, since nothing is encrypted.",
+        )
+    )
+    hosts: tuple[str, ...] = field(
+        metadata=_row(
+            kinds.HOSTS,
+            (),
+            "Names by which requests may call the daemon (their Host), besides localhost and the address "
+            "that they come to: those that a proxy in front of it passes on.",
         )
     )
     token_file: str | None = field(
-        metadata=_row(kinds.PATH, None, "File with the token that the TCP address asks for.")
+        metadata=_row(
+            kinds.PATH,
+            None,
+            "File with names and hashes of the tokens that TCP callers may send; `socketd token` writes its "
+            "entries. Read again at SIGHUP.",
+        )
     )
     token: str | None = field(
         metadata=_row(
             kinds.TOKEN,
             None,
-            "The token itself. Flags are seen by every user in ps, so prefer token_file. "
-            "With neither, a new token is made at each start and printed.",
+            "A token that makes its sender the daemon's own user. Flags are seen by every user in ps, so "
+            "prefer token_file. With neither, and no tls_client_ca, a new one is made at each start and "
+            "printed.",
             is_secret=True,
+        )
+    )
+    tls_certificate: str | None = field(
+        metadata=_row(
+            kinds.PATH,
+            None,
+            "PEM file with the certificate of the TCP address, and those between it and its authority: "
+            "makes it https. It, the key and the authorities are read again at SIGHUP.",
+        )
+    )
+    tls_key: str | None = field(
+        metadata=_row(kinds.PATH, None, "PEM file with its key; when left out, it is in tls_certificate.")
+    )
+    tls_client_ca: str | None = field(
+        metadata=_row(
+            kinds.PATH,
+            None,
+            "PEM file with the authorities whose client certificates say who a TCP caller is; it may hold "
+            "their revocation lists too.",
+        )
+    )
+    tls_client_required: bool = field(
+        metadata=_row(kinds.SWITCH, default=False, text="Refuse TCP callers without such a certificate.")
+    )
+    policy: str | None = field(
+        metadata=_row(
+            kinds.PATH,
+            None,
+            "File that says who may do what (docs/policy.md); when left out, /etc/socketd/policy.toml if "
+            "there is one, else the one that socketd comes with. Read again at SIGHUP.",
+        )
+    )
+    keeper: str | None = field(
+        metadata=_row(
+            kinds.SOCKET_PATH,
+            None,
+            "Unix socket of the keeper (`socketd keep`), which holds a second copy of every socket; "
+            "when left out, held sockets end with the daemon. `socketd run` starts a keeper of its own.",
+        )
+    )
+    state_directory: str | None = field(
+        metadata=_row(
+            kinds.PATH,
+            None,
+            "Where the specifications of sockets with persist: boot are; when left out, the first that "
+            "applies of $STATE_DIRECTORY, $XDG_STATE_HOME/socketd, ~/.local/state/socketd.",
         )
     )
     default_timeout_s: float = field(
@@ -89,6 +150,14 @@ class Settings:
     )
     max_timeout_s: float = field(
         metadata=_row(kinds.seconds(0, 86_400), 600.0, "How long a call may ask to wait.")
+    )
+    request_timeout_s: float = field(
+        metadata=_row(
+            kinds.seconds(0.1, 86_400),
+            30.0,
+            "How long a client may take to send a request's head, and its body, and to read an answer; a "
+            "second more for each 64 KiB.",
+        )
     )
     max_body_bytes: int = field(
         metadata=_row(kinds.integer(1024, 1 << 30), 16 * MIB, "Largest request body.")
@@ -124,6 +193,13 @@ class Settings:
     graceful_timeout_s: float = field(
         metadata=_row(
             kinds.seconds(0.1, 3600), 10.0, "How long running requests may take to end when the daemon stops."
+        )
+    )
+    audit: str = field(
+        metadata=_row(
+            kinds.AUDIT,
+            "off",
+            "Where each change of a socket is written as a line of JSON: who, what, which one, the result.",
         )
     )
     log_level: str = field(

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import socket
+import time
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ LISTEN_FDS_START = 3
 # "unknown" is what systemd says where FileDescriptorName= is not set.
 API_NAMES = frozenset({"api", "unknown", ""})
 MICROSECONDS = 1_000_000
+NANOSECONDS_A_MICROSECOND = 1000
 
 log = logging.getLogger(__name__)
 
@@ -51,20 +53,34 @@ class Notifier:
 
         Source: sd_notify(3).
         """
-        if self.address is None:
-            return
-        message = "".join(f"{name}={value}\n" for name, value in fields.items())
-        address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.settimeout(0)  # not MSG_DONTWAIT: gevent's sendto waits in spite of it
-            try:
-                channel.sendto(message.encode(), address)
-            except OSError as error:
-                log.warning("NOTIFY_SOCKET %s: %s", self.address, error.strerror)
+        if self.address is not None:
+            self.send("".join(f"{name}={value}\n" for name, value in fields.items()).encode())
+
+    def send(self, message: bytes) -> None:
+        """Send one message as it is; never fails, never blocks."""
+        address = self.address or ""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+                channel.settimeout(0)  # not MSG_DONTWAIT: gevent's sendto waits in spite of it
+                channel.sendto(message, "\0" + address[1:] if address.startswith("@") else address)
+        except OSError as error:
+            log.warning("NOTIFY_SOCKET %s: %s", address, error.strerror)
 
     def ready(self, status: str) -> None:
         """Say that requests are answered from now on."""
         self.notify(READY=1, MAINPID=self.main_pid, STATUS=status)
+
+    def status(self, text: str) -> None:
+        """Say in a few words how it goes."""
+        self.notify(STATUS=text)
+
+    def reloading(self) -> None:
+        """Say that the configuration is read anew; ``ready`` ends it.
+
+        Source: sd_notify(3), where the time lets systemd tell this from an earlier message.
+        """
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // NANOSECONDS_A_MICROSECOND
+        self.notify(RELOADING=1, MONOTONIC_USEC=now)
 
     def stopping(self) -> None:
         """Say that the end has begun."""
@@ -76,10 +92,14 @@ class Notifier:
             self.notify(WATCHDOG=1)
 
 
-def take_listeners(environ: MutableMapping[str, str]) -> list[socket.socket]:
+def take_listeners(environ: MutableMapping[str, str], *, has_tls: bool = False) -> list[socket.socket]:
     """Take over the sockets that systemd opened for the API; the caller owns them.
 
     Every variable of the protocol is removed, also when it was meant for another process.
+
+    Args:
+        environ: Where the protocol's variables are.
+        has_tls: TCP may be reached from beyond this host.
 
     Raises:
         ConfigError: Something else than listening stream sockets named ``api`` came.
@@ -98,10 +118,10 @@ def take_listeners(environ: MutableMapping[str, str]) -> list[socket.socket]:
             raise ConfigError(
                 f"descriptor {fd} came by LISTEN_FDS as {label!r}; only the API's own ('api') may"
             )
-    return [_listener(fd) for fd in fds]
+    return [_listener(fd, has_tls=has_tls) for fd in fds]
 
 
-def _listener(fd: int) -> socket.socket:
+def _listener(fd: int, *, has_tls: bool) -> socket.socket:
     try:
         fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
         listener = socket.socket(fileno=fd)
@@ -115,6 +135,11 @@ def _listener(fd: int) -> socket.socket:
         raise ConfigError(
             f"descriptor {fd} came by LISTEN_FDS, but is no listening stream socket (Accept=no?)"
         )
-    if listener.family != socket.AF_UNIX and not ip_address(listener.getsockname()[0]).is_loopback:
-        raise ConfigError(f"descriptor {fd} came by LISTEN_FDS, but listens beyond the loopback interface")
+    if listener.family == socket.AF_UNIX or has_tls:
+        return listener
+    if not ip_address(listener.getsockname()[0]).is_loopback:
+        raise ConfigError(
+            f"descriptor {fd} came by LISTEN_FDS, but listens beyond the loopback interface, "
+            "which takes tls_certificate"
+        )
     return listener

@@ -45,12 +45,12 @@ class WaitingRoom:
     Everything is registered edge-triggered, so that neither pipelined bytes of a client nor a descriptor
     that nobody reads makes the loop spin; each wait asks anew for what it was armed for.
 
-    Args:
-        max_waits: Waits at the same time, before ``TooManyWaitsError``.
+    Attributes:
+        max_waits: Waits at the same time, before ``TooManyWaitsError``; may be changed.
     """
 
     def __init__(self, max_waits: int) -> None:
-        self._max_waits = max_waits
+        self.max_waits = max_waits
         self._watched: dict[int, dict[_Pause, int]] = {}
         self._pauses: set[_Pause] = set()
         self._is_shut = False
@@ -88,8 +88,8 @@ class WaitingRoom:
     def begin(self, pause: _Pause, client_fd: int) -> None:
         """Take up a wait, and watch its client."""
         self.raise_if_shut()
-        if len(self._pauses) >= self._max_waits:
-            raise TooManyWaitsError(self._max_waits)
+        if len(self._pauses) >= self.max_waits:
+            raise TooManyWaitsError(self.max_waits)
         self.watch(client_fd, pause, GONE)
         self._pauses.add(pause)
 
@@ -160,6 +160,9 @@ class RequestWaiter:
             self._poll = new_poll()
             self._poll.register(self._client_fd, GONE)
         if self._poll.poll(0):
+            # At the end of the daemon it may be us: idle connections are shut for reading, and a request
+            # that had just come on one of them is still read.
+            self._room.raise_if_shut()
             raise ClientGoneError
 
     def give_way(self) -> None:

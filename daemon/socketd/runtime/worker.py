@@ -6,20 +6,25 @@ import _socket
 import logging
 import os
 import signal
+import sys
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.event import Event
 from gevent.pool import Pool
-from gevent.server import StreamServer
 from gunicorn.workers.ggevent import GeventWorker
 
-from socketd.kernel import scm
-from socketd.runtime import malformed
+from socketd.kernel import scm, ucred
+from socketd.runtime import limits, malformed, tls
+from socketd.runtime.accepting import Listener, Spare
+from socketd.runtime.config import ConfigError
+from socketd.runtime.lookups import ASKER
+from socketd.runtime.supervising.prctl import die_with_parent
 from socketd.runtime.waiting import give_way
 from socketd.web.takeover import TAKEN_OVER
 
@@ -29,38 +34,59 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 1.0
 LAST_WORDS_S = 2.0  # what the master gives the worker to close the held sockets, after the graceful time
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-DEAF_TO = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+HELD_BACK = (*STOP_SIGNALS, signal.SIGHUP)
+"""Signals that wait while the worker has no handlers for them."""
+DEAF_TO = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 
 log = logging.getLogger(__name__)
 
 
 class SocketdWorker(GeventWorker):  # type: ignore[misc]
-    """Serves until told to stop; then ends the waits, lets requests finish, and closes every held socket."""
+    """Serves until told to stop; then ends the waits and lets requests finish.
+
+    At the end the held sockets are closed, or left to the keeper where there is one; after SIGQUIT they are
+    closed in any case.
+    """
 
     app: Server
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._idle: set[Any] = set()  # connections
+        self._meeting: set[Any] = set()  # greenlets whose client has not shaken hands yet
+        self._idle: dict[Any, None] = {}  # connections, the longest idle one first
         self._running: dict[Any, Any] = {}  # connection: its request
         self._stopping: Any = None
+        self._is_for_good = False
+        self._is_reload_due = False
+        self._reload_failure = ""
+        self._status = ""
+
+    def init_process(self) -> None:
+        """Begin, with an heir first: there are no threads yet, and it shares its memory with the master."""
+        self.app.make_heir()
+        super().init_process()
 
     def init_signals(self) -> None:
-        """Stop on SIGTERM, SIGINT and SIGQUIT alike; be deaf to what would end the process without a word."""
+        """Hear what stops it and what has it reload; be deaf to what would end the process without a word."""
         super().init_signals()
         self._stopping = Event()
-        for number in STOP_SIGNALS:
-            # A watcher of the loop: heard at once, and run in a greenlet.
-            gevent.signal_handler(number, self._stop)
+        # Watchers of the loop: heard at once, and run in a greenlet.
+        gevent.signal_handler(signal.SIGTERM, self._stop)
+        gevent.signal_handler(signal.SIGINT, self._stop)
+        gevent.signal_handler(signal.SIGQUIT, self._stop_for_good)
+        gevent.signal_handler(signal.SIGHUP, self._reload)
         for number in DEAF_TO:
             signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # held back since before the fork
+        die_with_parent(signal.SIGTERM)  # one that died before this is missed at the first beat
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)  # since before the fork
 
     def run(self) -> None:
         """Serve, and end."""
-        pool = Pool(self.worker_connections)
+        most = limits.for_connections(self.app.frame.descriptors)
+        pool = Pool(min(self.worker_connections, most))
+        spare = Spare()
         servers = [
-            StreamServer(listener, handle=partial(self.handle, listener), spawn=pool)
+            Listener(listener, partial(self.handle, listener), pool, spare, self._shed)
             for listener in self.sockets
         ]
         for listener, server in zip(self.sockets, servers, strict=True):
@@ -69,9 +95,12 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
                 # Of the listener, since connections inherit it: none is open to descriptors for a moment.
                 scm.set_accepting(listener.fileno(), is_accepting=False)
             server.start()
-        self.app.notifier.ready("serving " + ", ".join(self.app.urls))
+        self._status = self._describe()
+        self.app.notifier.ready(self._status)
         if self.age == 1:
             self.app.on_serving()
+        if self._is_reload_due:
+            self._reload()
         while self.alive:
             self._beat()
             self._stopping.wait(self._beat_s())
@@ -79,23 +108,61 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve one connection."""
-        self._idle.add(client)
+        if listener.family != _socket.AF_UNIX:
+            client = self._met(client)
+        if client is None:
+            return
+        assert self.app.assembly is not None  # noqa: S101 - load() ran before run()
+        client.request_timeout_s = self.app.frame.settings.request_timeout_s
+        client.closer = self.app.assembly.closer
+        # Whose look-ups it counts among: of one user or, over TCP, of one host.
+        is_unix = client.family == _socket.AF_UNIX
+        setattr(gevent.getcurrent(), ASKER, ucred.peer(client.fileno()).uid if is_unix else addr[0])
+        self._idle[client] = None
         try:
             super().handle(listener, client, addr)
         finally:
-            self._idle.discard(client)
+            self._idle.pop(client, None)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve one request; the connection does not count as idle meanwhile."""
-        self._idle.discard(sock)
+        self._idle.pop(sock, None)
         self._running[sock] = req
+        sock.expect_body(req)
+        if isinstance(sock, tls.Connection):
+            req.scheme = "https"  # gunicorn knows one for all its listeners
         try:
             super().handle_request(listener_name, req, sock, addr)
         finally:
             del self._running[sock]
-        self._idle.add(sock)
+        sock.request_timeout_s = self.app.frame.settings.request_timeout_s
+        sock.expect_head()
+        self._idle[sock] = None
         # gevent serves one connection as long as its next request is there already; the others come first.
         give_way()
+
+    def _shed(self, count: int) -> int:
+        """End the connections that have been idle for longest; those with half a head count as such."""
+        ended = list(islice(self._idle, count))
+        for client in ended:
+            del self._idle[client]
+            _end_reading(client.fileno())
+        return len(ended)
+
+    def _met(self, client: Any) -> Any:
+        """Shake hands where the TCP address speaks TLS; ``None``: it came to nothing."""
+        door = self.app.frame.door
+        if door is None or door.tls is None:
+            return client
+        meeting = gevent.getcurrent()
+        self._meeting.add(meeting)
+        try:
+            return tls.begin(client, door.tls.context)
+        except (OSError, tls.NotTlsError) as error:
+            log.debug("no TLS with a client: %s", error)
+            return None
+        finally:
+            self._meeting.discard(meeting)
 
     def is_already_handled(self, respiter: Any) -> bool:
         """End a connection that the application has answered by itself (a 101)."""
@@ -115,22 +182,79 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
             client.sendall(malformed.answer(status, exc))
 
     def _stop(self) -> None:
+        if self.app.assembly is None:
+            # Nothing is held yet but what the keeper holds, and a keeper that is away may be waited for.
+            sys.exit(0)
         self.alive = False
         self._stopping.set()
+
+    def _stop_for_good(self) -> None:
+        self._is_for_good = True
+        self._stop()
+
+    def _reload(self) -> None:
+        """Read the configuration anew; one that is broken changes nothing, and that is said."""
+        if self.app.assembly is None:
+            self._is_reload_due = True
+            return
+        self.app.notifier.reloading()
+        try:
+            changes = self.app.reload()
+        except ConfigError as error:
+            log.error("not reloaded, everything is as it was: %s", error)  # noqa: TRY400 - one line
+            self._reload_failure = f"; not reloaded: {error}"
+        else:
+            log.info("reloaded: %s changed", ", ".join(changes.live) or "nothing")
+            if changes.waiting:
+                log.warning("not in force before a restart: %s", ", ".join(changes.waiting))
+            self._reload_failure = ""
+            self._end_distrusted()
+        self._status = self._describe()
+        self.app.notifier.ready(self._status)
+
+    def _end_distrusted(self) -> None:
+        """End connections whose client certificate is of an authority that counts no more, or was revoked."""
+        door = self.app.frame.door
+        if door is None or door.tls is None:
+            return
+        for client, request in self._running.items():
+            if not door.tls.is_trusted(client):
+                request.force_close()
+        for client in self._idle:
+            if not door.tls.is_trusted(client):
+                _end_reading(client.fileno())
+
+    def _describe(self) -> str:
+        """Say in a line how it goes."""
+        assembly = self.app.assembly
+        assert assembly is not None  # noqa: S101 - load() ran before run()
+        state = assembly.keeper.state()
+        return (
+            f"serving {', '.join(self.app.urls)}: {len(assembly.service.table)} sockets held, "
+            f"{assembly.room.count} calls waiting"
+            + (f", keeper {state}" if state != "none" else "")
+            + self._reload_failure
+        )
 
     def _beat_s(self) -> float:
         watchdog_s = self.app.notifier.watchdog_s
         return HEARTBEAT_S if watchdog_s is None else min(HEARTBEAT_S, watchdog_s / 2)
 
     def _beat(self) -> None:
-        """Tell the watchdog that the loop turns, and look whether the master still lives."""
+        """Tell that the loop turns, and how it goes; look whether the master still lives."""
         self.app.notifier.alive()
+        if self.app.frame.heir is not None:
+            self.app.frame.heir.check()
+        status = self._describe()
+        if status != self._status:
+            self._status = status
+            self.app.notifier.status(status)
         if os.getppid() != self.ppid:
             log.error("the master (pid %s) is gone; stopping", self.ppid)
             self._stop()
 
     def _drain(self, servers: list[Any], pool: Any) -> None:
-        """End the waits with an answer, let what runs finish, and close the held sockets."""
+        """End the waits with an answer, let what runs finish, and close the held sockets or leave them."""
         self.app.notifier.stopping()
         assembly = self.app.assembly
         assert assembly is not None  # noqa: S101 - load() ran before run()
@@ -140,7 +264,9 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
         give_way()  # connections that were just accepted are begun, and ask their listener's name
         for server in servers:
             server.close()
+        gevent.killall(list(self._meeting), block=False)
         assembly.room.shut()
+        assembly.end_stalled()
         for request in self._running.values():
             request.force_close()  # its answer says Connection: close
         for client in self._idle:
@@ -149,7 +275,13 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
         if not pool.join(timeout=deadline - monotonic()):
             log.warning("%d requests did not end in time and are cut off", len(pool))
             pool.kill(timeout=1)
-        assembly.service.close()
+        if self._is_for_good or assembly.keeper.state() == "none":
+            assembly.service.close()
+        else:
+            assembly.service.leave()
+        if self.app.frame.heir is not None:
+            self.app.frame.heir.end()
+        assembly.finish()
 
 
 def _end_reading(fd: int) -> None:

@@ -86,6 +86,10 @@ def test_every_default_is_what_its_own_kind_reads(key):
         ("default_timeout_s", "0.25", 0.25),
         ("max_body_bytes", "1_000_000", 1_000_000),
         ("token", "abc-._~+/123==", "abc-._~+/123=="),
+        ("tls_client_required", "false", False),
+        ("hosts", "", ()),
+        ("hosts", " A.Example. ,b_c,192.0.2.1", ("a.example", "b_c", "192.0.2.1")),
+        ("hosts", "[FD00::0:1],fd00::2", ("[fd00::1]", "[fd00::2]")),
     ],
 )
 def test_flag_is_read(name, text, expected):
@@ -111,6 +115,10 @@ def test_flag_is_read(name, text, expected):
         ("tcp", "192.0.2.1:80"),
         ("tcp", "[::]:80"),
         ("tcp", "example.org:80"),
+        ("tls_key", "/x"),
+        ("tls_client_ca", "/x"),
+        ("tls_client_required", "true"),
+        ("tls_client_required", "yes"),
         ("tcp", "127.0.0.1"),
         ("tcp", "127.0.0.1:65536"),
         ("tcp", "::1:80"),
@@ -119,6 +127,17 @@ def test_flag_is_read(name, text, expected):
         ("listen", ""),
         ("listen", "/" + "x" * 107),
         ("log_level", "loud"),
+        ("hosts", ","),
+        ("hosts", "a.example,"),
+        ("hosts", "a.example:80"),
+        ("hosts", "http://a.example"),
+        ("hosts", "*"),
+        ("hosts", "*.example"),
+        ("hosts", ".example"),
+        ("hosts", "a..example"),
+        ("hosts", "[::1]:80"),
+        ("hosts", "a b"),
+        ("hosts", f"{'a.' * 127}a"),
     ],
 )
 def test_bad_flag_is_one_line_that_names_it(name, text):
@@ -140,8 +159,12 @@ def test_bad_flag_is_one_line_that_names_it(name, text):
         ("default_timeout_s = true", "default_timeout_s: True is not a number of seconds"),
         ("listen = 7", "listen: 7 is not a path"),
         ("log_level = []", "log_level: [] is not one of debug, info"),
+        ("hosts = [1]", "hosts: [1] is not names or addresses without a port"),
+        ("hosts = true", "hosts: True is not names or addresses without a port"),
         ("[limits]\nmax_waits = 1", "unknown key 'limits'"),
         ("max_waits = ", "not TOML: "),
+        ("tls_client_required = 1", "tls_client_required: 1 is not true or false"),
+        ('tls_client_required = "true"', "tls_client_required: 'true' is not true or false"),
         ("socket_mode = 99999", "socket_mode: 99999 is not permissions in octal"),
     ],
 )
@@ -156,6 +179,11 @@ def test_bad_file_is_one_line_that_names_file_and_key(write, line, says):
 
 def test_octal_number_in_the_file_is_a_mode(write):
     assert config.load({}, {}, write("socket_mode = 0o600")).settings.socket_mode == 0o600
+
+
+def test_hosts_in_the_file_are_a_list_or_a_text(write):
+    for text in ('["A.example", "b"]', '"A.example, b"'):
+        assert config.load({}, {}, write(f"hosts = {text}")).settings.hosts == ("a.example", "b")
 
 
 def test_missing_file_is_an_error_if_it_was_named(tmp_path):
@@ -177,6 +205,18 @@ def test_variables_of_the_client_and_of_others_are_left_alone():
 def test_default_timeout_above_the_cap_names_both_origins():
     with pytest.raises(ConfigError, match=r"default_timeout_s \(30, default\).*max_timeout_s \(1, --max"):
         config.load({"max_timeout_s": "1"}, {})
+
+
+def test_address_beyond_loopback_takes_tls():
+    flags = {
+        "tcp": "0.0.0.0:80",
+        "tls_certificate": "/x",
+        "tls_client_ca": "/y",
+        "tls_client_required": "true",
+    }
+    settings = config.load(flags, {}).settings
+    assert settings.tcp == TcpAddress("0.0.0.0", 80)
+    assert settings.tls_client_required is True
 
 
 def test_token_and_token_file_together_are_refused_and_the_token_is_not_shown():
@@ -204,7 +244,13 @@ def test_what_is_in_force_is_toml_with_origins_and_without_the_token():
 
 
 def test_what_is_in_force_can_be_loaded_again(write):
-    flags = {"tcp": "[::1]:80", "socket_mode": "0640", "max_timeout_s": "0.5", "default_timeout_s": "0.25"}
+    flags = {
+        "tcp": "[::1]:80",
+        "hosts": "a,[::2]",
+        "socket_mode": "0640",
+        "max_timeout_s": "0.5",
+        "default_timeout_s": "0.25",
+    }
     first = config.load(flags, {})
     assert config.load({}, {}, write(reference.in_force(first))).settings == first.settings
 

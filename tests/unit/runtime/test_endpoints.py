@@ -160,6 +160,23 @@ def test_tcp_listens_beside_the_unix_socket(opened, address):
         pass
 
 
+@pytest.mark.parametrize("is_named", [True, False], ids=["port", "any port"])
+def test_tcp_that_was_handed_over_is_not_opened_again(is_named):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        settings = config.load({"tcp": f"127.0.0.1:{port if is_named else 0}"}, {}).settings
+        endpoints = open_endpoints(settings, [listener])
+        assert endpoints.urls == [f"http://127.0.0.1:{port}"]
+        endpoints.close()
+
+
+def test_tcp_is_opened_beside_another_that_was_handed_over():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        endpoints = open_endpoints(config.load({"tcp": "[::1]:0"}, {}).settings, [listener])
+        assert len(endpoints.urls) == 2
+        endpoints.close()
+
+
 def test_tcp_port_in_use_is_refused_and_nothing_is_left(opened, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +52,23 @@ def test_ready_names_the_main_process(manager):
     address, channel = manager
     Notifier(address, 42).ready("serving unix:///x")
     assert channel.recv(1024) == b"READY=1\nMAINPID=42\nSTATUS=serving unix:///x\n"
+
+
+def test_reload_is_told_with_its_time_which_only_rises(manager):
+    address, channel = manager
+    times = []
+    for _ in range(2):
+        Notifier(address, 42).reloading()
+        first, second = channel.recv(1024).decode().splitlines()
+        assert first == "RELOADING=1"
+        times.append(int(second.removeprefix("MONOTONIC_USEC=")))
+    assert times[0] <= times[1] <= time.monotonic() * 1_000_000
+
+
+def test_status_is_told_by_itself(manager):
+    address, channel = manager
+    Notifier(address, 42).status("12 sockets held")
+    assert channel.recv(1024) == b"STATUS=12 sockets held\n"
 
 
 def test_watchdog_is_told_only_if_it_asked(manager):

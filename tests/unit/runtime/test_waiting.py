@@ -291,6 +291,13 @@ def test_check_tells_a_client_that_hung_up(waiter, http):
         waiter.check()
 
 
+def test_check_on_a_connection_that_the_ending_daemon_has_shut_blames_no_client(room, waiter, http):
+    http[0].shutdown(socket.SHUT_RD)
+    room.shut()
+    with pytest.raises(ShuttingDownError):
+        waiter.check()
+
+
 def test_pipelined_bytes_neither_wake_nor_spin(waiter, http):
     http[1].send(b"GET / HTTP/1.1\r\n\r\n")
     with waiter.pause() as pause:
