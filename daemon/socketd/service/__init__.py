@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import _socket
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from socketd.access import policy_file
+from socketd.access.policy import Policy
+from socketd.core.keeping import ALONE
 from socketd.core.numbers import Numbers
 from socketd.core.table import SocketTable
+from socketd.service.boot import NO_ARCHIVE, Archive, Boot
 from socketd.service.call import Call, Limits
+from socketd.service.changes import CLOSED
+from socketd.service.figures import Counting
+from socketd.service.following import Following
+from socketd.service.ground import Ground
+from socketd.service.guard import Fixed, Guard
 from socketd.service.host import Host
+from socketd.service.journal import Journal
+from socketd.service.names import Names
 from socketd.service.operations import Operations
 from socketd.service.passing import Passing
+from socketd.service.promises import Promises
 from socketd.service.sockets import Sockets
+from socketd.service.standing import Standings
 from socketd.service.transfers import Transfers
 
 if TYPE_CHECKING:
-    from socketd.core.seams import Clock, Resolver, SocketFactory
+    from collections.abc import Callable
 
-__all__ = ["Call", "Limits", "Service", "build"]
+    from socketd.core.seams import Clock, Keeper, Resolver, SocketFactory
+    from socketd.service.guard import InForce
+
+__all__ = ["NO_ARCHIVE", "Archive", "Call", "Limits", "Service", "build"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +43,46 @@ class Service:
     """What socketd does, by noun."""
 
     sockets: Sockets
+    names: Names
+    boot: Boot
     operations: Operations
     transfers: Transfers
     passing: Passing
     host: Host
     limits: Limits
     table: SocketTable
+    keeper: Keeper
+    journal: Journal
+    following: Following
+    counting: Counting
+    standings: Standings
+    guard: Guard
 
     def close(self) -> None:
-        """Close every held socket; for the clean end of the daemon."""
+        """Close every held socket, for good; the keeper lets go of them, too."""
+        self.boot.end()
+        held = self.table.entries()
         self.table.close_all()
+        for entry in held:
+            self.journal.note(None, CLOSED, entry)
+        self.keeper.confirm()
+
+    def leave(self) -> None:
+        """Stop without closing anything: the keeper goes on holding what is held."""
+        self.boot.end()
+        self.keeper.confirm()
 
 
-def build(
+def build(  # noqa: PLR0913 (one for each seam)
     limits: Limits,
     *,
     resolver: Resolver,
     clock: Clock,
-    numbers_first: int = 64,
     factory: SocketFactory = _socket.socket,
+    keeper: Keeper = ALONE,
+    archive: Archive = NO_ARCHIVE,
+    policies: InForce | None = None,
+    is_own_process: Callable[[int], bool] = lambda _: False,
 ) -> Service:
     """Put the parts together around an empty table.
 
@@ -52,16 +90,38 @@ def build(
         limits: Bounds on what one request may ask.
         resolver: ``getaddrinfo``; must not block the loop it runs in.
         clock: Time.
-        numbers_first: The lowest number for a held socket; those below are the daemon's own.
         factory: ``socket(2)``; a test passes one that fails.
+        keeper: Who holds the second copies.
+        archive: Where ``persist: boot`` is saved; without one it is refused.
+        policies: Has the policy in force; without it that is the one that socketd comes with.
+        is_own_process: Tells by the pid from which processes nobody may have a descriptor taken.
     """
-    table = SocketTable(Numbers(numbers_first, limits.descriptors, limits.number_rest_s, clock), clock)
+    numbers = Numbers(limits.first_number, limits.descriptors, limits.number_rest_s, clock)
+    table = SocketTable(numbers, clock, keeper)
+    promises = Promises(table, archive.store, keeper)
+    guard = Guard(policies or Fixed(_built_in()), table, clock)
+    ground = Ground(table, limits, keeper, clock, Journal(clock, table), guard, is_own_process)
+    following = Following(ground.journal)
+    sockets = Sockets(ground, resolver, factory, promises)
     return Service(
-        sockets=Sockets(table, limits, resolver, factory),
-        operations=Operations(table, limits, resolver),
-        transfers=Transfers(table, limits, resolver),
-        passing=Passing(table, limits, clock),
+        sockets=sockets,
+        names=Names(ground, promises),
+        boot=Boot(ground, sockets, promises, archive),
+        operations=Operations(ground, resolver),
+        transfers=Transfers(ground, resolver),
+        passing=Passing(ground, promises),
         host=Host(table, resolver),
         limits=limits,
         table=table,
+        keeper=keeper,
+        journal=ground.journal,
+        following=following,
+        counting=Counting(table, following),
+        standings=Standings(guard),
+        guard=guard,
     )
+
+
+def _built_in() -> Policy:
+    document = policy_file.parse(policy_file.built_in_text(), "built-in policy")
+    return Policy(document, daemon_uid=os.geteuid())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from socketd.core.entry import Entry
-    from socketd.core.seams import Waiter
+    from socketd.core.seams import Closer, Waiter
     from socketd.core.table import SocketTable
 
 T = TypeVar("T")
@@ -37,12 +37,14 @@ class Channel:
         fd: The connection, not owned; nobody else reads or writes it meanwhile.
         waiter: The request's own.
         step_s: The bound of one step.
+        closer: Closes descriptors that came and are not wanted.
     """
 
-    def __init__(self, fd: int, waiter: Waiter, step_s: float = STEP_S) -> None:
+    def __init__(self, fd: int, waiter: Waiter, step_s: float = STEP_S, closer: Closer = os.close) -> None:
         self._fd = fd
         self._waiter = waiter
         self._step_s = step_s
+        self._closer = closer
 
     def send(self, data: bytes) -> None:
         """Send all of ``data``.
@@ -84,7 +86,7 @@ class Channel:
         while len(data) < size:
             message = self._receive(min(size - len(data), _CHUNK))
             if message.descriptors:
-                scm.close(message.descriptors)
+                self._refuse(message)
                 raise InvalidRequestError(_NO_DESCRIPTORS, member="sockets")
             data += message.data
         return bytes(data)
@@ -101,7 +103,7 @@ class Channel:
         announced, came = message.data[0], len(message.descriptors)
         if announced == came and came:
             return message.descriptors
-        scm.close(message.descriptors)
+        self._refuse(message)
         raise InvalidRequestError(
             f"{announced} descriptors were announced, {came} came",
             member="sockets",
@@ -143,13 +145,17 @@ class Channel:
         finally:
             bare.detach()
 
+    def _refuse(self, message: scm.Message) -> None:
+        for each in message.descriptors:
+            self._closer(each)
+
     def _unread(self) -> int:
         return facts.queues(self._fd).unsent_bytes or 0
 
     def _receive(self, size: int) -> scm.Message:
         message = self._until(POLLIN, "recvmsg", lambda: scm.receive(self._fd, size))
         if not message.data:
-            scm.close(message.descriptors)
+            self._refuse(message)
             raise ClientGoneError
         return message
 

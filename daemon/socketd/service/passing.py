@@ -6,8 +6,9 @@ import contextlib
 import itertools
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from socketd.access.questions import Act, UseName
 from socketd.core.entry import Taker
 from socketd.core.hints import refused
 from socketd.core.table import Origin
@@ -20,19 +21,19 @@ from socketd.errors import (
     PeerStalledError,
 )
 from socketd.kernel import pidfd, scm
+from socketd.service import asking, changes
 from socketd.service.channel import Channel
 from socketd.service.donation import Donation
+from socketd.service.journal import journaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from socketd.core.entry import Entry
-    from socketd.core.seams import Clock
-    from socketd.core.table import SocketTable
-    from socketd.service.call import Call, Limits
+    from socketd.service.call import Call
     from socketd.service.donation import Offer
-
-_ROOT: Final = 0
+    from socketd.service.ground import Ground
+    from socketd.service.promises import Promises
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,16 @@ class Taking:
 class Passing:
     """Take and give, on sockets that exist for the caller."""
 
-    def __init__(self, table: SocketTable, limits: Limits, clock: Clock) -> None:
-        self._table = table
-        self._limits = limits
-        self._clock = clock
+    def __init__(self, ground: Ground, promises: Promises) -> None:
+        self._ground = ground
+        self._table = ground.table
+        self._limits = ground.limits
+        self._clock = ground.clock
+        self._keeper = ground.keeper
+        self._journal = ground.journal
+        self._promises = promises
 
+    @journaled(changes.TAKEN)
     def take(self, call: Call, connection: int, wanted: Taking) -> list[Entry]:
         """Hand out duplicates over the Unix socket ``connection``; nothing is sent before all is checked.
 
@@ -69,8 +75,8 @@ class Passing:
         still be represented. When this returns the client has read the descriptors of a release.
 
         Raises:
-            NeedsUnixSocketError, NotReceivingError, InvalidRequestError, UnknownSocketError, StaleError:
-                Nothing was sent.
+            NotPermittedError, NeedsUnixSocketError, NotReceivingError, InvalidRequestError,
+                UnknownSocketError, StaleError: Nothing was sent.
             PeerStalledError: The client does not read; its connection is ended.
             ClosedMeanwhileError, ClientGoneError, KernelRefusedError: Some may have been sent.
         """
@@ -88,18 +94,27 @@ class Passing:
             _raise_if_closed(entries)
         except BaseException as error:
             if wanted.is_blocking:
-                _restore(entries, before)
+                self._restore(entries, before)
             if isinstance(error, PeerStalledError):
                 channel.end()
             raise
         return entries
 
-    def release(self, entries: Iterable[Entry]) -> None:
-        """Forget sockets whose descriptors have been taken: no shutdown, and their socket files stay."""
-        for entry in entries:
-            with contextlib.suppress(ClosedMeanwhileError):
-                self._table.forget(entry)
+    @journaled(changes.RELEASED)
+    def release(self, call: Call, entries: Sequence[Entry]) -> None:
+        """Forget sockets whose descriptors have been taken: no shutdown, and their socket files stay.
 
+        Raises:
+            NotSavedError: One is promised, and that cannot be taken back; all are still held.
+        """
+        with self._promises.taken_back(entries):
+            for entry in entries:
+                with contextlib.suppress(ClosedMeanwhileError):
+                    self._table.forget(entry)
+                    self._journal.note(call, changes.RELEASED, entry)
+        self._keeper.confirm()  # whoever took it may close it and rely on it that it ends
+
+    @journaled(changes.GIVEN)
     def donation(self, call: Call, offers: Sequence[Offer], *, existing_ok: bool) -> Donation:
         """Begin to receive what a program gives over the Unix socket.
 
@@ -110,29 +125,42 @@ class Passing:
             raise InvalidRequestError(
                 f"at most {self._limits.max_count} sockets can be given at once", member="sockets"
             )
-        return Donation(self._table, call, offers, existing_ok=existing_ok)
+        return Donation(self._ground, call, offers, existing_ok=existing_ok)
 
+    @journaled(changes.GIVEN)
     def give_from(self, call: Call, pid: int, fd: int, offer: Offer) -> Entry:
         """Hold a duplicate of another process' descriptor.
 
         Raises:
             NeedsUnixSocketError: A pid means nothing over TCP.
-            NotPermittedError: The caller is not root.
+            NotPermittedError: The policy does not grant it, or the process is one of the daemon's own.
+            QuotaError: There is no room.
             NameTakenError, AlreadyHeldError, OutOfDescriptorsError: As they say.
             KernelRefusedError: ESRCH, EBADF, EPERM; ENOTSOCK.
         """
         self.check_connection(call)
-        if call.caller.uid != _ROOT:
+        call.require(Act("adopt_pid"))
+        if offer.name is not None:
+            call.require(UseName(offer.name))
+        if self._ground.is_own_process(pid):
             raise NotPermittedError(
-                "only root may have descriptors taken from other processes",
-                hint="let that process give it itself: POST /v1/sockets/give with Upgrade: socketd-give",
+                f"process {pid} is the daemon's own",
+                hint="what it holds for others is not for anybody to copy",
             )
+        made = self._table.made_under(call.key)
+        if made:
+            return made[0]
+        call.require_room()
         self._table.check_name(offer.name)
         try:
             found = pidfd.duplicate(pid, fd)
         except OSError as error:
             raise refused(error, "pidfd_getfd") from error
-        return self._table.adopt(found, Origin(call.caller.uid, offer.name, persist=offer.persist))
+        origin = Origin(call.caller.owner, offer.name, key=call.key)
+        entry = self._table.adopt(found, origin, lambda sock: asking.require_bringing(call, sock))
+        self._journal.note(call, changes.GIVEN, entry)
+        self._keeper.confirm()
+        return entry
 
     @staticmethod
     def check_connection(call: Call) -> None:
@@ -146,6 +174,7 @@ class Passing:
 
     def _wanted(self, call: Call, wanted: Taking) -> list[Entry]:
         self.check_connection(call)
+        call.require(Act("take"))
         if wanted.is_release and not wanted.is_received:
             raise NotReceivingError
         if len(wanted.references) > self._limits.max_count:
@@ -168,10 +197,21 @@ class Passing:
             os.set_blocking(entry.fd, wanted.is_blocking)
             entry.is_blocking = wanted.is_blocking
         channel.lend(wanted.interim, self._table, batch)
+        assert call.caller.uid is not None  # noqa: S101 (check_connection: it came by the Unix socket)
         taker = Taker(call.caller.uid, call.caller.pid, self._clock.time())
         for entry in batch:
             entry.taken += 1
             entry.taken_by = taker
+            self._keeper.update(entry)
+            self._journal.note(call, changes.TAKEN, entry)
+
+    def _restore(self, entries: Sequence[Entry], was_blocking: Sequence[bool]) -> None:
+        """Put back what a taking that failed has changed: nobody is left who relies on it."""
+        for entry, before in zip(entries, was_blocking, strict=True):
+            if not before and not entry.closed:
+                os.set_blocking(entry.fd, False)
+                entry.is_blocking = False
+                self._keeper.update(entry)
 
 
 def _batches(entries: Sequence[Entry]) -> Iterable[list[Entry]]:
@@ -184,11 +224,3 @@ def _raise_if_closed(entries: Iterable[Entry]) -> None:
     for entry in entries:
         if entry.closed:
             raise ClosedMeanwhileError(entry.reference, "sendmsg")
-
-
-def _restore(entries: Sequence[Entry], was_blocking: Sequence[bool]) -> None:
-    """Put back what a taking that failed has changed: nobody is left who relies on it."""
-    for entry, before in zip(entries, was_blocking, strict=True):
-        if not before and not entry.closed:
-            os.set_blocking(entry.fd, False)
-            entry.is_blocking = False

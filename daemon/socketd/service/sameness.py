@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from socketd import inspection
 from socketd.core import options
 from socketd.errors import KernelRefusedError
+from socketd.service import socket_file
 
 if TYPE_CHECKING:
     from socketd.core.address import Address
@@ -38,7 +39,9 @@ def differences(entry: Entry, wanted: Specification, plans: tuple[Plan, ...]) ->
         found.append("type")
     if wanted.protocol not in (0, entry.protocol):
         found.append("protocol")
-    if wanted.bind is not None and not _is_at(view.local, [plan.local for plan in fitting]):
+    if wanted.bind is not None and not (
+        _is_at(view.local, [plan.local for plan in fitting]) and _has_access(entry, fitting)
+    ):
         found.append("bind")
     if wanted.connect is not None and not _is_at(view.peer, [plan.remote for plan in fitting]):
         found.append("connect")
@@ -46,6 +49,11 @@ def differences(entry: Entry, wanted: Specification, plans: tuple[Plan, ...]) ->
         found.append("listen")
     found += [f"options.{option.name}" for option, value in wanted.options if not _has(entry, option, value)]
     return tuple(found)
+
+
+def _has_access(entry: Entry, plans: list[Plan]) -> bool:
+    asked = [plan.local.file for plan in plans if plan.local is not None]
+    return all(socket_file.is_as_asked(each, entry.socket_file) for each in asked)
 
 
 def _is_at(actual: Address | None, wanted: list[Address | None]) -> bool:

@@ -9,7 +9,10 @@ from socketd.core.address import Service
 from socketd.core.receiving import Received, Wanted
 from socketd.core.resolve import candidates
 from socketd.core.transfer import Outgoing, Sent
-from socketd.errors import InvalidRequestError, UnknownSocketError
+from socketd.errors import InvalidRequestError, NotPermittedError, UnknownSocketError
+from socketd.service import asking, changes
+from socketd.service.journal import journaled
+from socketd.service.operations import permitted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,18 +20,20 @@ if TYPE_CHECKING:
     from socketd.core.address import Endpoint
     from socketd.core.entry import Entry
     from socketd.core.seams import Resolver
-    from socketd.core.table import SocketTable
-    from socketd.service.call import Call, Limits
+    from socketd.service.call import Call
+    from socketd.service.ground import Ground
 
 
 class Transfers:
     """What goes through held sockets."""
 
-    def __init__(self, table: SocketTable, limits: Limits, resolver: Resolver) -> None:
-        self._table = table
-        self._limits = limits
+    def __init__(self, ground: Ground, resolver: Resolver) -> None:
+        self._table = ground.table
+        self._limits = ground.limits
+        self._journal = ground.journal
         self._resolver = resolver
 
+    @journaled(changes.SENT, only=NotPermittedError)  # what it lets through is no change
     def send(
         self,
         call: Call,
@@ -37,7 +42,7 @@ class Transfers:
         flags: int,
         timeout_s: float | None,
     ) -> Sent:
-        """Send bytes or messages; a name in an address is resolved to its first address."""
+        """Send bytes or messages; a name in an address is resolved to the first that the policy grants."""
         entry = call.find(self._table, reference)
         outgoing = [self._outgoing(call, entry, data, to) for data, to in messages]
         return transfer.send(entry, outgoing, flags, call.patience(timeout_s, self._limits))
@@ -87,4 +92,6 @@ class Transfers:
             return Outgoing(data)
         if isinstance(to, Service):
             call.waiter.check()  # a name server takes its time, for each of thousands of messages
-        return Outgoing(data, candidates(to, entry.family, entry.type, self._resolver)[0])
+            asking.require_lookup(call, to)
+        found = candidates(to, entry.family, entry.type, self._resolver)
+        return Outgoing(data, permitted(found, lambda address: asking.to_reach(call, to, address))[0])

@@ -148,8 +148,8 @@ def test_poll_gives_back_the_entries_and_their_places(held: Held):
 
 def test_the_host_resolves_and_describes_itself(held: Held):
     with pytest.raises(ResolveError):
-        held.service.host.addrinfo(Question("127.0.0.1", "nosuchservice"))
-    assert held.service.host.addrinfo(Question("127.0.0.1", "80"))
+        held.service.host.addrinfo(held.call(), Question("127.0.0.1", "nosuchservice"))
+    assert held.service.host.addrinfo(held.call(), Question("127.0.0.1", "80"))
     assert held.service.host.process().pid > 0
 
 

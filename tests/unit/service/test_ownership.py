@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from socketd.access.caller import Caller, user_name
+from socketd.access.caller import user_name
 from socketd.core import address_text
+from socketd.core.owner import Owner
 from socketd.errors import (
     NameTakenError,
     SocketdError,
@@ -16,7 +18,7 @@ from socketd.errors import (
     UnknownDescriptorError,
     UnknownSocketError,
 )
-from socketd.service.sockets import Filter
+from socketd.service.listing import Filter
 from tests.held import ANN, BOB, LOOPBACK, ROOT, Held
 
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ def test_anothers_sockets_are_neither_listed_nor_counted(held: Held):
     ours, theirs = held.tcp(uid=ANN), held.tcp(uid=BOB)
     sockets = held.service.sockets
     assert sockets.page(held.call(ANN), Filter(), 0, 10).entries == (ours,)
-    assert sockets.page(held.call(ANN), Filter(owner_uid=BOB), 0, 10).entries == ()
+    assert sockets.page(held.call(ANN), Filter(owner=Owner(BOB)), 0, 10).entries == ()
     assert sockets.count(held.call(ANN)) == 1
     assert sockets.page(held.call(ROOT), Filter(), 0, 10).entries == (ours, theirs)
     assert sockets.count(held.call(ROOT)) == 2
@@ -121,13 +123,27 @@ def test_anothers_descriptor_answers_as_one_that_is_not_open(held: Held):
     assert (link, fdinfo.ino) == (f"socket:[{ours.inode}]", ours.inode)
 
 
-def test_anothers_sockets_are_left_out_of_the_descriptors(held: Held):
+def test_only_ones_own_sockets_are_among_the_descriptors(held: Held):
     ours, theirs = held.tcp(uid=ANN), held.tcp(uid=BOB)
     seen = {row.descriptor.fd: row.entry for row in held.service.host.descriptors(held.call(ANN))}
-    assert seen[ours.fd] is ours
-    assert theirs.fd not in seen
-    assert seen[0] is None
-    assert theirs.fd in {row.descriptor.fd for row in held.service.host.descriptors(held.call(ROOT))}
+    assert seen == {ours.fd: ours}
+    all_of_them = {row.descriptor.fd: row.entry for row in held.service.host.descriptors(held.call(ROOT))}
+    assert (all_of_them[ours.fd], all_of_them[theirs.fd], all_of_them[0]) == (ours, theirs, None)
+
+
+def test_what_the_daemon_opened_for_itself_is_its_own_users(held: Held):
+    """Other callers' connections to the API are among it, and descriptors that are being passed."""
+    host = held.service.host
+    with socket.socket() as passing:
+        with pytest.raises(UnknownDescriptorError) as known:
+            host.descriptor(held.call(ANN), passing.fileno())
+        for call in (held.call(ROOT), held.call(os.getuid())):
+            assert host.descriptor(call, passing.fileno())[0].startswith("socket:")
+            assert passing.fileno() in {row.descriptor.fd for row in host.descriptors(call)}
+        closed = passing.fileno()
+    with pytest.raises(UnknownDescriptorError) as missing:
+        host.descriptor(held.call(ANN), closed)
+    assert str(known.value) == str(missing.value)
 
 
 def test_a_name_of_somebody_else_is_taken(held: Held):
@@ -140,14 +156,14 @@ def test_what_is_accepted_belongs_to_who_accepts(held: Held):
     listener = held.listener(uid=ANN)
     with socket.create_connection(listener.sock.getsockname()):
         (accepted,) = held.service.sockets.accept(held.call(ANN), listener.reference, 1, 1, None)
-    assert (accepted.owner_uid, accepted.accepted_from) == (ANN, listener.fd)
+    assert (accepted.owner, accepted.accepted_from) == (Owner(ANN), listener.fd)
 
 
 @pytest.mark.parametrize(
     ("uid", "owner", "may"), [(ANN, ANN, True), (ANN, BOB, False), (ANN, ROOT, False), (ROOT, ANN, True)]
 )
-def test_callers_see_their_own_and_root_sees_all(uid: int, owner: int, may: bool):  # noqa: FBT001 (a table)
-    assert Caller(uid, uid, None, "unix").may_see(owner) is may
+def test_callers_see_their_own_and_root_sees_all(held: Held, uid: int, owner: int, may: bool):  # noqa: FBT001 (a table)
+    assert held.call(uid).may_see(Owner(owner)) is may
 
 
 def test_users_have_names_where_the_host_knows_them():

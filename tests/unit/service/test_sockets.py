@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from socketd.core.owner import Owner
 from socketd.core.table import Origin
 from socketd.errors import (
     ClientGoneError,
@@ -23,7 +24,7 @@ from socketd.errors import (
     WouldBlockError,
 )
 from socketd.service import Limits
-from socketd.service.sockets import Filter
+from socketd.service.listing import Filter
 from tests.held import (
     ANN,
     BOB,
@@ -57,14 +58,14 @@ def create_many(
     held: Held, wanted: Specification, count: int, name: str | None = None, waiter: PollWaiter | None = None
 ) -> list[Entry]:
     call = held.call(waiter=waiter)
-    return held.service.sockets.create_many(call, wanted, Origin(0, name), count, 1)
+    return held.service.sockets.create_many(call, wanted, Origin(Owner(0), name), count, 1)
 
 
 def ensure(
     held: Held, wanted: Specification, uid: int = ANN, expected: frozenset[int] | None = None
 ) -> tuple[Entry, bool]:
     call = held.call(uid, expected=expected)
-    return held.service.sockets.ensure(call, wanted, Origin(uid, "web"), 1)
+    return held.service.sockets.ensure(call, wanted, Origin(Owner(uid), "web"), 1)
 
 
 def test_more_than_may_be_made_at_once_is_refused():
@@ -267,7 +268,7 @@ def test_a_listing_is_by_page_and_by_filter(held: Held):
         (Filter(state="listening"), (listener,)),
         (Filter(name="web"), (listener,)),
         (Filter(port=udp.sock.getsockname()[1]), (udp,)),
-        (Filter(owner_uid=ANN), ()),
+        (Filter(owner=Owner(ANN)), ()),
     ):
         assert page(held.call(), wanted, 0, 9).entries == expected
 
