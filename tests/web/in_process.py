@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import socket
 import time
@@ -12,9 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from socketd import service
+from socketd.access.tokens import Token, Tokens, digest_of
+from socketd.core.keeping import ALONE
+from socketd.core.owner import Owner
 from socketd.web.app import WebSettings, create_app
-from socketd.web.schemas import host, operations, sockets, transfer
+from socketd.web.schemas import caller, events, host, names, operations, sockets, transfer
 from socketd.web.schemas.problem import ProblemSchema
+from socketd.web.specification import read
+from tests.held import EVERYBODY_MAY
 from tests.waiters import PollWaiter
 
 if TYPE_CHECKING:
@@ -24,7 +30,8 @@ if TYPE_CHECKING:
     from marshmallow import Schema
     from werkzeug.test import TestResponse
 
-    from socketd.core.seams import Resolver
+    from socketd.core.seams import Keeper, Resolver, SpecificationStore
+    from socketd.service.guard import InForce
 
 JSON: Final = "application/json"
 BODY_BYTES: Final = 65536
@@ -36,6 +43,8 @@ ANSWERS: Final[dict[str, Schema]] = {
     "sockets.create_socket": SOCKET,
     "sockets.get_socket": SOCKET,
     "names.ensure_socket": SOCKET,
+    "names.list_names": names.NamesSchema(),
+    "names.show_name": names.NamedSchema(),
     **{f"operations.{view}": SOCKET for view in SOCKET_VIEWS},
     "sockets.list_sockets": sockets.PageSchema(),
     "sockets.accept_connections": sockets.SocketsSchema(),
@@ -57,9 +66,16 @@ ANSWERS: Final[dict[str, Schema]] = {
     "arithmetic.convert_byteorder": host.ByteOrderSchema(),
     "arithmetic.describe_network": host.NetworkSchema(),
     "root.service_document": host.ServiceSchema(),
+    "caller.show_caller": caller.StandingSchema(),
     "root.health": host.HealthSchema(),
+    "events.follow_events": events.EventSchema(),
 }
 """What a JSON answer of each view has to be, strictly: an unknown member fails, so does a missing one."""
+
+
+def known(token: str | None) -> Tokens:
+    """Make the tokens of a daemon that was told one, or none."""
+    return Tokens([] if token is None else [Token(Owner(os.getuid()), digest_of(token))])
 
 
 class Web:
@@ -69,6 +85,8 @@ class Web:
         token: What TCP callers would send.
         limits: Replace those of ``service.Limits``.
         resolver: Replaces the system's.
+        store: Where specifications are saved.
+        keeper: Who holds second copies.
         more: ``max_…`` of ``WebSettings``.
     """
 
@@ -77,13 +95,19 @@ class Web:
         token: str | None = None,
         limits: service.Limits | None = None,
         resolver: Resolver = socket.getaddrinfo,
+        store: SpecificationStore = service.NO_ARCHIVE.store,
+        keeper: Keeper = ALONE,
+        policies: InForce = EVERYBODY_MAY,
         **more: Any,
     ) -> None:
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.limits = limits or service.Limits(
             max_timeout_s=60, max_recv_bytes=RECV_BYTES, descriptors=min(descriptors, 65536)
         )
-        self.service = service.build(self.limits, resolver=resolver, clock=time)
+        archive = service.Archive(store, read)
+        self.service = service.build(
+            self.limits, resolver=resolver, clock=time, keeper=keeper, archive=archive, policies=policies
+        )
         self.connection, self.far_end = socket.socketpair()
         self.waiter = PollWaiter(self.connection.fileno())
         settings = {
@@ -97,7 +121,7 @@ class Web:
             self.service,
             waiter_for=lambda _environ: self.waiter,
             settings=WebSettings(
-                **settings, max_timeout_s=60, default_timeout_s=30, token=token, version="0"
+                **settings, max_timeout_s=60, default_timeout_s=30, tokens=known(token), version="0"
             ),
         )
 

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask, g
 
 from socketd import errors
-from socketd.web import body, idempotency
+from socketd.web import body, browsers, idempotency
 from socketd.web import errors as web_errors
 from tests.web.in_process import check_problem
 
@@ -54,6 +54,10 @@ BY_CLASS: list[tuple[errors.SocketdError, int]] = [
     (errors.ClientGoneError(), 499),
     (errors.OutOfDescriptorsError(1024), 503),
     (errors.TooManyWaitsError(9), 429),
+    (errors.QuotaError("no"), 429),
+    (errors.TooManyFollowersError(9), 429),
+    (errors.TooManyConnectionsError(), 503),
+    (errors.SlowRequestError(30.0), 408),
     (errors.UnauthenticatedError(), 401),
     (errors.NotPermittedError("no"), 403),
     (errors.NeedsUnixSocketError(), 409),
@@ -61,8 +65,13 @@ BY_CLASS: list[tuple[errors.SocketdError, int]] = [
     (errors.BusyError("64", "accept"), 409),
     (errors.AlreadyHeldError("64"), 409),
     (errors.PeerStalledError("sendmsg", 5), 408),
+    (errors.NotSavedError(OSError(errno.ENOSPC, "no"), "write", "/state/sockets/web"), 503),
+    (errors.UnreadableSpecificationError("/state/sockets/web", "no"), 409),
     (body.MalformedBodyError("no"), 400),
     (body.MediaTypeError("text/plain", "application/json"), 415),
+    (browsers.MalformedHostError("no"), 400),
+    (browsers.ForeignHostError("evil.example"), 421),
+    (browsers.ForeignOriginError("Origin", "null"), 403),
     (idempotency.KeyReusedError(), 422),
 ]
 

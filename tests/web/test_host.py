@@ -163,7 +163,9 @@ def test_service_says_who_it_takes_us_for(web: Web):
 
 def test_links_of_the_service_lead_somewhere(web: Web):
     for path in web.done("GET", "/v1/")["links"].values():
-        assert web.ask("GET", path).status_code == 200, path
+        answer = web.ask("GET", path)
+        assert answer.status_code == 200, path
+        answer.close()  # that of the events has no end
 
 
 def test_health_needs_nothing(web: Web):

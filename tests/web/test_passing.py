@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from socketd.core.owner import Owner
 from tests.web.in_process import serving
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def test_take_of_several_with_one_missing_sends_nothing(web: Web):
 @needs_root
 def test_somebody_elses_socket_is_missing(web: Web):
     made = listener(web)
-    web.service.table.find(made["fd"]).owner_uid = 12345
+    web.service.table.find(made["fd"]).owner = Owner(12345)
     with serving_as(web, 54321):
         assert web.refused("POST", f"/v1/sockets/{made['fd']}/take") == (404, "EBADF")
         body = {"sockets": [made["fd"]]}
@@ -223,7 +224,7 @@ def test_wrong_member_of_a_give_is_named(web: Web, body, members):
 @needs_root
 def test_give_from_another_process_is_roots(web: Web):
     with serving_as(web, 54321):
-        assert web.refused("POST", "/v1/sockets/give", {"pid": 1, "fd": 0}) == (403, "EPERM")
+        assert web.refused("POST", "/v1/sockets/give", {"pid": 1, "fd": 0}) == (403, "EACCES")
 
 
 def test_upgrade_with_a_body_is_refused_before_the_switch(web: Web):

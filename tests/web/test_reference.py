@@ -18,6 +18,7 @@ from socketd import errors as tree
 from socketd.core.hints import HINTS, OUT_OF
 from socketd.web import (
     idempotency,
+    reference,
     reference_causes,
     reference_errors,
     reference_examples,
@@ -91,7 +92,7 @@ def page(app: Flask, path: str) -> Page:
 def test_a_page_is_html_that_may_load_nothing(app: Flask, path: str) -> None:
     response = app.test_client().get(path)
     assert response.content_type == "text/html; charset=utf-8"
-    assert response.headers["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+    assert response.headers["Content-Security-Policy"] == reference.POLICY
     found = Page(response.get_data(as_text=True))
     assert not found.tags & FETCHING
     assert "src" not in found.attributes

@@ -11,9 +11,9 @@ from flask import Flask, Response, current_app, g, request
 from flask_smorest import Api
 
 from socketd.errors import InvalidRequestError
-from socketd.web import errors, idempotency, spec
+from socketd.web import browsers, errors, idempotency, spec
 from socketd.web.application import Application
-from socketd.web.caller import EXTENSION, House, WebSettings
+from socketd.web.caller import EXTENSION, Gauges, House, WebSettings, house
 from socketd.web.reference import blueprint as reference
 from socketd.web.resources import BLUEPRINTS
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from socketd.core.seams import Waiter
     from socketd.service import Service
 
-__all__ = ["WebSettings", "create_app"]
+__all__ = ["Gauges", "WebSettings", "create_app"]
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _OPENAPI: Final = {"API_TITLE": "socketd", "API_VERSION": "v1", "OPENAPI_VERSION": "3.1.0"}
@@ -37,7 +37,11 @@ class _Api(Api):  # type: ignore[misc]
 
 
 def create_app(
-    service: Service, *, waiter_for: Callable[[dict[str, Any]], Waiter], settings: WebSettings
+    service: Service,
+    *,
+    waiter_for: Callable[[dict[str, Any]], Waiter],
+    settings: WebSettings,
+    gauges: Gauges | None = None,
 ) -> Flask:
     """Make the WSGI application.
 
@@ -45,11 +49,12 @@ def create_app(
         service: The door inward.
         waiter_for: Gives the waiter of a request by its WSGI environment.
         settings: Bounds and secrets.
+        gauges: What the metrics tell of the process around it.
     """
     app = Application("socketd", static_folder=None)
     app.config.update(_OPENAPI, MAX_CONTENT_LENGTH=settings.max_body_bytes, MAX_FORM_MEMORY_SIZE=0)
     app.url_map.merge_slashes = False  # an empty path segment is not found, rather than redirected
-    app.extensions[EXTENSION] = House(service, waiter_for, settings, time.monotonic())
+    app.extensions[EXTENSION] = House(service, waiter_for, settings, time.monotonic(), gauges or Gauges())
     api = _Api(app, spec_kwargs={"marshmallow_plugin": spec.SchemaPlugin()})
     spec.describe_fields(api)
     for blueprint in BLUEPRINTS:
@@ -57,9 +62,10 @@ def create_app(
     app.register_blueprint(reference)
     app.extensions["socketd.api"] = api
     app.before_request(_name_request)
+    app.before_request(browsers.refuse_foreign)
     app.before_request(_refuse_unknown_query)
     idempotency.install(app)
-    app.after_request(_tell_name)
+    app.after_request(_finish)
     return app
 
 
@@ -82,6 +88,8 @@ def _refuse_unknown_query() -> None:
         raise InvalidRequestError("this operation reads no query", member=next(iter(request.args)))
 
 
-def _tell_name(response: Response) -> Response:
+def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "-")
+    answered = house().answered
+    answered[response.status_code] = answered.get(response.status_code, 0) + 1
     return response

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import hmac
-import os
 import re
-import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import current_app, request
+from flask import current_app, g, request
 
-from socketd.access.caller import Caller
-from socketd.errors import UnauthenticatedError
-from socketd.kernel import ucred
 from socketd.service import Call
+from socketd.web.identity import identify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from wsgiref.types import WSGIEnvironment
 
+    from socketd.access.tokens import Tokens
     from socketd.core.seams import Waiter
     from socketd.service import Service
 
 EXTENSION: Final = "socketd"
+REQUEST_KEY: Final = "socketd.request_key"
+"""Where ``web/idempotency.py`` notes in the environment what tells a keyed request from all others."""
 _COOKIE_DIGITS: Final = 20  # of 2**64 - 1
 _ENTITY_TAG: Final = re.compile(r'\s*(?:(W/)?"([^"]*)"|\*)\s*(?:,|$)')
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WebSettings:
-    """Bounds and secrets of the HTTP side.
+    """Bounds and secrets of the HTTP side; a reload changes them.
 
     Attributes:
-        token: What TCP callers send; ``None`` refuses them all.
+        tokens: What TCP callers may send.
+        hosts: Names that ``Host`` may give, besides our own; in lower case, IPv6 in brackets.
+        heartbeat_s: How often something is sent to who follows the events, so that proxies see it live.
     """
 
     max_timeout_s: float
@@ -42,8 +41,23 @@ class WebSettings:
     max_recv_bytes: int
     max_waits: int
     max_count: int
-    token: str | None
+    tokens: Tokens
     version: str
+    hosts: tuple[str, ...] = ()
+    heartbeat_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What the process that serves can tell of itself.
+
+    Attributes:
+        waits: Requests that wait.
+        audit_lost: Lines that the audit has lost; ``None`` while none is kept.
+    """
+
+    waits: Callable[[], int] = int
+    audit_lost: Callable[[], int | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +66,15 @@ class House:
 
     Attributes:
         started_at: In ``time.monotonic()`` seconds.
+        answered: How many requests were answered, by status.
     """
 
     service: Service
     waiter_for: Callable[[dict[str, Any]], Waiter]
     settings: WebSettings
     started_at: float
+    gauges: Gauges = field(default_factory=Gauges)
+    answered: dict[int, int] = field(default_factory=dict)
 
 
 def house() -> House:
@@ -75,30 +92,22 @@ def call() -> Call:
     """Say who asks, how they wait and which socket they mean.
 
     Raises:
-        UnauthenticatedError: Over TCP without the token.
+        UnauthenticatedError: Over TCP without a token or a certificate.
+        QuotaError: The caller has made too many requests of late.
     """
     environ, known = request.environ, house()
+    caller, guard = identify(environ, known.settings.tokens), known.service.guard
+    if "is_admitted" not in g:  # a request with a key is looked at twice
+        guard.admit(caller)
+        g.is_admitted = True
     return Call(
-        identify(environ, known.settings.token),
-        known.waiter_for(environ),
+        caller,
+        guard.waiter(caller, known.waiter_for(environ)),
+        guard,
         expected_cookies(environ.get("HTTP_IF_MATCH")),
+        environ.get(REQUEST_KEY),
+        g.get("request_id"),
     )
-
-
-def identify(environ: WSGIEnvironment, token: str | None) -> Caller:
-    """Tell who is at the other end, by the kernel's word or by a token's.
-
-    Raises:
-        UnauthenticatedError: Neither.
-    """
-    connection = environ["gunicorn.socket"]
-    if connection.family == socket.AF_UNIX:
-        peer = ucred.peer(connection.fileno())
-        return Caller(peer.uid, peer.gid, peer.pid, "unix")
-    scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if token is None or scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.encode()):
-        raise UnauthenticatedError
-    return Caller(os.getuid(), os.getgid(), None, "tcp")
 
 
 def expected_cookies(header: str | None) -> frozenset[int] | None:

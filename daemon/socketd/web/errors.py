@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from socketd import errors
 from socketd.web.body import MalformedBodyError, MediaTypeError
+from socketd.web.browsers import ForeignHostError, ForeignOriginError, MalformedHostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,11 +32,18 @@ _BY_CLASS: Final[Mapping[type, int]] = {
     errors.UnauthenticatedError: 401,
     errors.ShuttingDownError: 503,
     errors.ClientGoneError: CLIENT_CLOSED_REQUEST,
+    errors.QuotaError: 429,
+    errors.TooManyFollowersError: 429,
     errors.TooManyWaitsError: 429,
     errors.NeedsUnixSocketError: 409,
     errors.PeerStalledError: 408,
+    errors.SlowRequestError: 408,
+    errors.NotSavedError: 503,
     MalformedBodyError: 400,
     MediaTypeError: 415,
+    MalformedHostError: 400,
+    ForeignHostError: 421,
+    ForeignOriginError: 403,
 }
 _BY_SYMBOL: Final[Mapping[str, int]] = {
     **dict.fromkeys(("EBADF", "ESRCH"), 404),
@@ -109,9 +117,17 @@ def answer(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Re
 
 def install(app: Flask) -> None:
     """Make every error of the application leave by this module."""
-    app.register_error_handler(errors.SocketdError, lambda error: answer(problem(error)))
+    app.register_error_handler(errors.SocketdError, _refused)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unexpected)
+
+
+def _refused(error: errors.SocketdError) -> Response:
+    """Answer what the service refuses."""
+    response = answer(problem(error))
+    if isinstance(error, errors.QuotaError):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 def _http(error: HTTPException) -> Response:

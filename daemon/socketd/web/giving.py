@@ -41,7 +41,7 @@ def serve(asked: Call, connection: int, *, existing_ok: bool, fields: list[str] 
     What goes wrong is answered here: there is no HTTP any more.
     """
     scm.set_accepting(connection, is_accepting=True)
-    channel = Channel(connection, asked.waiter)
+    channel = Channel(connection, asked.waiter, closer=service().table.closer)
     acknowledged = False
     try:
         channel.send(_SWITCH.format(PROTOCOL, g.request_id).encode())
@@ -75,7 +75,7 @@ def _manifest(channel: Channel) -> list[Offer]:
         raise MalformedBodyError(f"the manifest is not JSON: {error}") from error
     except ValidationError as error:
         raise InvalidRequestError(f"the manifest is wrong: {error}", member="sockets") from error
-    return [Offer(each.get("name"), each["persist"]) for each in read["sockets"]]
+    return [Offer(each.get("name")) for each in read["sockets"]]
 
 
 def _receive(channel: Channel, donation: Donation) -> None:

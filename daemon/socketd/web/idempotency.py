@@ -1,4 +1,8 @@
-"""``Idempotency-Key``: the answer of a POST is kept a while, and a repeat is answered, not done again."""
+"""``Idempotency-Key``: the answer of a POST is kept a while, and a repeat is answered, not done again.
+
+The answers end with the daemon. With a keeper its sockets do not; so the key goes into ``Call.key``, is noted
+beside the sockets that the request makes, and tells the service of a repeat that comes after a restart.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,11 @@ from typing import TYPE_CHECKING, Final
 from flask import Flask, Request, Response, g, request
 
 from socketd.errors import InvalidRequestError
-from socketd.web.caller import call, house
+from socketd.web.caller import REQUEST_KEY, call, house
 from socketd.web.representation import DESCRIPTORS
 
 if TYPE_CHECKING:
+    from socketd.core.owner import Owner
     from socketd.core.seams import Pause
     from socketd.service import Call
 
@@ -24,6 +29,8 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_S: Final = 600.0
 _MOST_ANSWERS: Final = 1024
 _MOST_BYTES: Final = 32 * 1024 * 1024
+_MOST_BYTES_OF_ALL: Final = 64 * 1024 * 1024
+_OVERHEAD_BYTES: Final = 1024  # of a record and its headers, about
 _MOST_CALLERS: Final = 64
 _FORGOTTEN_AT_ONCE: Final = 32
 """So that no request pays for many; the bounds are met again within a few."""
@@ -54,7 +61,7 @@ class _Record:
 
     @property
     def size(self) -> int:
-        return 0 if self.answer is None else len(self.answer[2])
+        return 0 if self.answer is None else len(self.answer[2]) + _OVERHEAD_BYTES
 
 
 @dataclass(slots=True)
@@ -64,7 +71,7 @@ class _Shelf:
     records: OrderedDict[str, _Record] = field(default_factory=OrderedDict)
     total_bytes: int = 0
 
-    def keep(self, record: _Record, response: Response) -> None:
+    def keep(self, record: _Record, response: Response, most_bytes: int) -> None:
         """Keep an answer; forget the oldest until the rest is young, few and small enough."""
         headers = [(name, value) for name, value in response.headers if name != "X-Request-Id"]
         record.answer = (response.status_code, headers, response.get_data())
@@ -72,17 +79,27 @@ class _Shelf:
         oldest = time.monotonic() - _KEPT_S
         for key in list(islice(self.records, _FORGOTTEN_AT_ONCE)):
             is_young = self.records[key].started_at > oldest
-            if is_young and len(self.records) <= _MOST_ANSWERS and self.total_bytes <= _MOST_BYTES:
+            if is_young and len(self.records) <= _MOST_ANSWERS and self.total_bytes <= most_bytes:
                 return
-            if self.records[key].answer is not None:  # one under way is not forgotten
-                self.total_bytes -= self.records.pop(key).size
+            self._forget(key)
+
+    def shrink(self) -> None:
+        """Forget the oldest answer."""
+        for key, record in self.records.items():
+            if record.answer is not None:
+                self._forget(key)
+                return
+
+    def _forget(self, key: str) -> None:
+        if self.records[key].answer is not None:  # one under way is not forgotten
+            self.total_bytes -= self.records.pop(key).size
 
 
 class Answers:
-    """Kept answers, by caller and key; bounded in number, bytes and time for each caller."""
+    """Kept answers, by caller and key; bounded for each in number, bytes and time, and for all in bytes."""
 
     def __init__(self) -> None:
-        self._shelves: OrderedDict[tuple[str, int], _Shelf] = OrderedDict()
+        self._shelves: OrderedDict[tuple[str, Owner], _Shelf] = OrderedDict()
 
     def begin(self, asked: Call, key: str, digest: bytes) -> _Record | Response:
         """Start a request under its key, or give the answer that is kept.
@@ -116,12 +133,27 @@ class Answers:
         elif response is None or response.status_code in _NOT_KEPT or DESCRIPTORS in response.headers:
             del shelf.records[key]
         else:
-            shelf.keep(record, response)
+            shelf.keep(record, response, self._most_bytes(asked, shelf))
         for pause in record.waiting:
             pause.ring()
 
+    def _most_bytes(self, asked: Call, shelf: _Shelf) -> int:
+        """Say how much a caller's answers may take: its quota, and what others leave of that of all."""
+        own, total = asked.guard.bounds_of_buffers(asked.caller)
+        bounds = [_MOST_BYTES if own is None else min(own, _MOST_BYTES)]
+        if total is not None:
+            bounds.append(
+                total - sum(each.total_bytes for each in self._shelves.values() if each is not shelf)
+            )
+        return min(bounds)
+
+    def _shrink(self) -> None:
+        """Take from whoever has most, until all together is small enough."""
+        while sum(shelf.total_bytes for shelf in self._shelves.values()) > _MOST_BYTES_OF_ALL:
+            max(self._shelves.values(), key=lambda shelf: shelf.total_bytes).shrink()
+
     def _shelf(self, asked: Call) -> _Shelf:
-        who = (asked.caller.via, asked.caller.uid)
+        who = (asked.caller.via, asked.caller.owner)
         shelf = self._shelves.setdefault(who, _Shelf())
         self._shelves.move_to_end(who)
         if len(self._shelves) > _MOST_CALLERS:
@@ -156,9 +188,11 @@ class _Gate:
                 "Idempotency-Key must be 1 to 255 visible ASCII characters", member="Idempotency-Key"
             )
         asked = call()
-        found = self._answers.begin(asked, key, _digest(request))
+        digest = _digest(request)
+        found = self._answers.begin(asked, key, digest)
         if isinstance(found, Response):
             return found
+        request.environ[REQUEST_KEY] = _request_key(asked, key, digest)
         g.idempotent = (asked, key, found)
         return None
 
@@ -190,6 +224,12 @@ def _digest(of: Request) -> bytes:
     """Tell requests apart by all that the answer depends on."""
     parts = (of.full_path, of.mimetype, of.headers.get("Accept", ""), of.headers.get("If-Match", ""))
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass") + b"\0" + of.get_data()).digest()
+
+
+def _request_key(asked: Call, key: str, digest: bytes) -> str:
+    """Make of it what is noted beside the sockets that the request makes, and outlives this process."""
+    who = f"{asked.caller.via}\0{asked.caller.owner}\0{key}\0".encode()
+    return hashlib.blake2b(who + digest, digest_size=16).hexdigest()
 
 
 def _replay(answer: tuple[int, list[tuple[str, str]], bytes]) -> Response:

@@ -9,16 +9,20 @@ from flask import Blueprint, Response, current_app, render_template
 from markupsafe import Markup, escape
 
 from socketd.web import reference_errors, reference_operations, spec
+from socketd.web.browsers import PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Nothing but the page itself and its own style: no script, no image, no other host.
-POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _PAGES: Final = "socketd.pages"
 _CODE: Final = re.compile(r"`+([^`]+)`+")
 
-blueprint = Blueprint("reference", __name__, template_folder="templates")
+blueprint = Blueprint(PAGES, __name__, template_folder="templates")
 
 
 @blueprint.get("/openapi.yaml")

@@ -18,7 +18,11 @@ class Cause:
 
 
 CAUSES: Final[Mapping[str, Cause]] = {
-    "EACCES": Cause("Permission is missing: for a low port, a raw socket, a broadcast or a Unix path."),
+    "EACCES": Cause(
+        "Permission is missing: for a low port, a raw socket, a broadcast or a Unix path; or the daemon's "
+        "policy does not grant it to you.",
+        "`GET /v1/caller` shows what the policy grants you; `socketd policy check` tells the operator why.",
+    ),
     "EADDRINUSE": Cause(
         "Another socket has the address. A TCP port is also taken for a minute after its last connection "
         "(TIME_WAIT).",
@@ -48,6 +52,11 @@ CAUSES: Final[Mapping[str, Cause]] = {
     ),
     "EDESTADDRREQ": Cause("The socket has no peer and the call names none."),
     "EDOM": Cause("A number is outside of what an option takes."),
+    "EDQUOT": Cause(
+        "You, or all callers together, have as many sockets or waiting calls as the policy lets you have, or "
+        "have asked too often of late.",
+        "Close what you no longer need, or ask again after Retry-After. `GET /v1/caller` shows your bounds.",
+    ),
     "EEXIST": Cause("It is there already: the name, or a socket of that name with another specification."),
     "EHOSTDOWN": Cause("The peer's link says that the host is down.", "Check the host and the link."),
     "EHOSTUNREACH": Cause(
@@ -90,6 +99,10 @@ CAUSES: Final[Mapping[str, Cause]] = {
     "ENOPROTOOPT": Cause(
         "This socket, or this kernel, has no such option.",
         "`GET /v1/sockets/{ref}/options` lists those that it has.",
+    ),
+    "ENOSPC": Cause(
+        "The file system of a Unix path, or of the daemon's state directory, is full.",
+        "`df` shows it.",
     ),
     "ENOSYS": Cause(
         "This kernel does not have the call, or a filter of system calls keeps it from the daemon."

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import jinja2
 
 from socketd import errors
+from socketd.access.caller import Caller, Owner
 from socketd.core import resolve
 from socketd.core.hints import HINTS, refused
+from socketd.service.guard import refusal
 from socketd.web import errors as statuses
 from socketd.web.body import MalformedBodyError, MediaTypeError
+from socketd.web.browsers import ForeignHostError, ForeignOriginError, MalformedHostError
 from socketd.web.idempotency import KeyReusedError
 from socketd.web.reference_causes import CAUSES, Cause
 
@@ -62,10 +65,15 @@ def refusals() -> tuple[errors.SocketdError, ...]:
     return (
         MalformedBodyError("the body is not JSON"),
         MediaTypeError("text/plain", "application/json"),
+        MalformedHostError("the request has no Host"),
+        ForeignHostError("evil.example"),
+        ForeignOriginError("Origin", "http://evil.example"),
         KeyReusedError(),
         errors.InvalidRequestError("the request names a member that there is not"),
         errors.UnauthenticatedError(),
         errors.NotPermittedError("the caller may not do this"),
+        refusal(Caller(Owner(1000), None, frozenset(), None, "unix"), "bind 0.0.0.0:80"),
+        errors.QuotaError("uid 1000 holds 100 sockets and may hold 100"),
         errors.UnknownSocketError("64"),
         errors.UnknownDescriptorError(64),
         errors.ClosedMeanwhileError("64", "recv"),
@@ -75,6 +83,9 @@ def refusals() -> tuple[errors.SocketdError, ...]:
         errors.WouldBlockError("recv"),
         errors.WaitTimeoutError("recv", 30.0),
         errors.TooManyWaitsError(20_000),
+        errors.TooManyFollowersError(16),
+        errors.TooManyConnectionsError(),
+        errors.SlowRequestError(30.0),
         errors.OutOfDescriptorsError(1024),
         errors.ShuttingDownError(),
         errors.ClientGoneError(),
@@ -83,6 +94,8 @@ def refusals() -> tuple[errors.SocketdError, ...]:
         errors.NotReceivingError(),
         errors.AlreadyHeldError("64"),
         errors.PeerStalledError("sendmsg", 10.0),
+        errors.NotSavedError(OSError(errno.ENOSPC, ""), "write", "/var/lib/socketd/sockets/web"),
+        errors.UnreadableSpecificationError("/var/lib/socketd/sockets/web", "it is not JSON"),
     )
 
 
@@ -155,7 +168,7 @@ def _of_resolver(symbol: str) -> Entry:
 
 
 # The daemon says these by itself; a socket call answers neither, or is asked again before anybody sees it.
-_OURS_ALONE: Final = frozenset({"EIO", "EINTR", "ECANCELED", "ESTALE", "EEXIST"})
+_OURS_ALONE: Final = frozenset({"EIO", "EINTR", "ECANCELED", "ESTALE", "EEXIST", "EDQUOT"})
 
 
 def _cures(number: int) -> Iterator[tuple[str, str]]:

@@ -46,7 +46,10 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
     ("POST", "/v1/socketpairs"): Example(
         "/v1/socketpairs", {"family": "unix", "type": "stream", "names": ["left", "right"]}
     ),
-    ("PUT", "/v1/names/{name}"): Example("/v1/names/web", _LISTENER),
+    ("GET", "/v1/names"): Example("/v1/names"),
+    ("GET", "/v1/names/{name}"): Example("/v1/names/web"),
+    ("PUT", "/v1/names/{name}"): Example("/v1/names/web", {**_LISTENER, "persist": "boot"}),
+    ("DELETE", "/v1/names/{name}"): Example("/v1/names/web"),
     ("POST", "/v1/sockets/{ref}/bind"): Example(
         "/v1/sockets/web/bind", {"address": {"service": "3490", "flags": ["AI_PASSIVE"]}}
     ),
@@ -71,6 +74,8 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
     ("POST", "/v1/sockets/{ref}/take"): Example("/v1/sockets/web/take"),
     ("POST", "/v1/sockets/take"): Example("/v1/sockets/take", {"sockets": ["web"]}),
     ("POST", "/v1/sockets/give"): Example("/v1/sockets/give", {"pid": 4242, "fd": 7, "name": "given"}),
+    ("GET", "/v1/events"): Example("/v1/events?after=0&timeout=0"),
+    ("GET", "/metrics"): Example("/metrics"),
     ("GET", "/v1/process"): Example("/v1/process"),
     ("GET", "/v1/process/fds"): Example("/v1/process/fds"),
     ("GET", "/v1/process/fds/{n}"): Example("/v1/process/fds/64"),

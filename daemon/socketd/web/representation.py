@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from socketd.core.address import Address
     from socketd.core.entry import Entry, Taker
+    from socketd.core.owner import Owner
     from socketd.inspection import Backlog
 
 JSON: Final = "application/json"
@@ -100,7 +101,7 @@ MEMBERS: Final[Mapping[str, Callable[[View], Any]]] = {
     "inode": lambda view: view.entry.inode,
     "cookie": lambda view: view.entry.cookie,
     "name": lambda view: view.entry.name,
-    "owner": lambda view: {"uid": view.entry.owner_uid, "user": user_name(view.entry.owner_uid)},
+    "owner": lambda view: owner(view.entry.owner),
     "family": lambda view: constants.family_name(view.entry.family),
     "type": lambda view: constants.type_name(view.entry.type),
     "protocol": lambda view: constants.protocol_name(view.entry.protocol, view.entry.family, view.entry.type),
@@ -110,12 +111,18 @@ MEMBERS: Final[Mapping[str, Callable[[View], Any]]] = {
     "listening": lambda view: backlog(view.backlog),
     "accepted_from": lambda view: view.entry.accepted_from,
     "created_at": lambda view: timestamp(view.entry.created_at),
-    "kept": lambda _: "daemon",
-    "persist": lambda view: view.entry.persist,
+    "kept": lambda view: view.entry.kept,
+    "persist": lambda view: view.entry.persist or False,
     "taken": lambda view: view.entry.taken,
     "taken_by": lambda view: taker(view.entry.taken_by),
     "proc": lambda view: proc(view.entry),
 }
+
+
+def owner(of: Owner) -> dict[str, Any]:
+    """Say whose it is."""
+    user = None if of.uid is None else user_name(of.uid)
+    return {"uid": of.uid, "user": user, "token": of.token, "certificate": of.certificate}
 
 
 def taker(of: Taker | None) -> dict[str, Any] | None:
@@ -178,8 +185,21 @@ def json(body: object, status: int = 200, headers: Mapping[str, str] | None = No
     return ApiResponse(text, status, headers, content_type=JSON)
 
 
+def nothing() -> Response:
+    """Answer 204, without the Content-Type that Flask gives to no content."""
+    response = ApiResponse(status=204)
+    del response.headers["Content-Type"]
+    return response
+
+
 def one_socket(entry: Entry, status: int = 200, fields: Iterable[str] | None = None) -> Response:
-    """Answer with one socket and its ETag; a new one with its Location."""
+    """Answer with one socket and its ETag; a new one with its Location.
+
+    Raises:
+        ClosedMeanwhileError: It was closed while other requests ran.
+    """
+    if entry.closed:
+        raise ClosedMeanwhileError(entry.reference, "getsockname")
     headers = {"ETag": f'"{entry.cookie}"'}
     if status == 201:  # noqa: PLR2004 (Created)
         headers["Location"] = f"/v1/sockets/{entry.fd}"

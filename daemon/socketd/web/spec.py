@@ -11,6 +11,7 @@ from apispec.ext.marshmallow.common import resolve_schema_instance
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 
 from socketd import __version__
+from socketd.access.tokens import Tokens
 from socketd.web.reference_schemas import reached
 from socketd.web.schemas import headers
 from socketd.web.schemas.address import ADDRESS_DOCUMENT, AddressField, Base64
@@ -43,6 +44,10 @@ _TOKEN: Final = {
     "type": "http",
     "scheme": "bearer",
     "description": "Over TCP only; on the Unix socket the kernel tells who calls.",
+}
+_CERTIFICATE: Final = {
+    "type": "mutualTLS",
+    "description": "Over TCP with TLS; a token that is sent besides counts more.",
 }
 
 
@@ -101,10 +106,10 @@ def document(api: Api) -> dict[str, Any]:
     return {
         "openapi": found["openapi"],
         "info": {**found["info"], "version": __version__, **_INFO},
-        "security": [{}, {"token": []}],
+        "security": [{}, {"token": []}, {"certificate": []}],
         "tags": found["tags"],
         "paths": found["paths"],
-        "components": {"schemas": schemas, "securitySchemes": {"token": _TOKEN}},
+        "components": {"schemas": schemas, "securitySchemes": {"token": _TOKEN, "certificate": _CERTIFICATE}},
     }
 
 
@@ -121,7 +126,7 @@ def document_text() -> str:
     """
     from socketd.web.app import WebSettings, create_app  # noqa: PLC0415 (app imports this module)
 
-    settings = WebSettings(0, 0, 0, 0, 0, 0, None, __version__)
+    settings = WebSettings(0, 0, 0, 0, 0, 0, Tokens(), __version__)
     app = create_app(None, waiter_for=lambda _: None, settings=settings)  # type: ignore[arg-type, return-value]
     return text_of(app.extensions["socketd.api"])
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import base64
 import binascii
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from marshmallow import ValidationError
 
 from socketd.core import constants, options
 from socketd.core.address import Address
 from socketd.core.creation import Specification
 from socketd.errors import InvalidRequestError
+from socketd.web.schemas.sockets import SpecificationSchema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from socketd.core.options import Option
+
+_SAVED: Final = SpecificationSchema()
 
 
 def specification(body: Mapping[str, Any]) -> Specification:
@@ -34,6 +39,18 @@ def specification(body: Mapping[str, Any]) -> Specification:
         connect=body.get("connect"),
         backlog=None if listen is None else listen["backlog"],
     )
+
+
+def read(document: Mapping[str, Any]) -> Specification:
+    """Read a specification that was saved: a request's own words, by today's schema.
+
+    Raises:
+        InvalidRequestError: They cannot be meant, or not any more.
+    """
+    try:
+        return specification(_SAVED.load(document))
+    except ValidationError as error:
+        raise InvalidRequestError(f"the saved specification is wrong: {error}") from error
 
 
 def protocol(value: object, family: int, kind: int) -> int:

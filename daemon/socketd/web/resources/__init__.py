@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from socketd.web.resources import (
     arithmetic,
+    caller,
+    events,
+    metrics,
     names,
     operations,
     options,
@@ -19,6 +22,7 @@ from socketd.web.resources import (
 
 BLUEPRINTS = (
     root.blueprint,
+    caller.blueprint,
     sockets.blueprint,
     names.blueprint,
     operations.blueprint,
@@ -30,4 +34,6 @@ BLUEPRINTS = (
     process.blueprint,
     resolver.blueprint,
     arithmetic.blueprint,
+    events.blueprint,
+    metrics.blueprint,
 )

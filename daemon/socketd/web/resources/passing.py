@@ -36,7 +36,6 @@ _RECEIVES: Final[dict[str, Any]] = {
     "schema": {"type": "string", "enum": ["yes"]},
     "description": "The client reads with recvmsg(2) and keeps what comes; a release needs that.",
 }
-_TAKING: Final[dict[str, Any]] = {"parameters": [_RECEIVES]}
 _COUNT: Final[dict[str, Any]] = {
     DESCRIPTORS: {"description": "How many descriptors came before.", "schema": {"type": "integer"}}
 }
@@ -48,11 +47,10 @@ _GIVING: Final[dict[str, Any]] = {
 }
 
 
-@blueprint.post("/<ref>/take")
+@blueprint.post("/<ref>/take", parameters=[_RECEIVES])
 @blueprint.arguments(FieldsSchema(), location="query")
 @blueprint.arguments(TakeSchema(), required=False)
 @blueprint.response(200, SocketSchema(), headers={**ONE_SOCKET, **_COUNT})
-@blueprint.doc(**_TAKING)
 def take_socket(query: dict[str, str], body: dict[str, bool], ref: str) -> Response:
     """Take a duplicate of the descriptor itself, over the Unix socket of the API.
 
@@ -60,15 +58,15 @@ def take_socket(query: dict[str, str], body: dict[str, bool], ref: str) -> Respo
     Clients skip that, and one that does not receive descriptors loses nothing. See docs/fd-passing.md.
     """
     fields = fields_asked(query.get("fields_"))
-    taken = _take(call(), (ref,), body)
-    return _answer(taken, one_socket(taken[0], fields=fields), body)
+    asked = call()
+    taken = _take(asked, (ref,), body)
+    return _answer(asked, taken, one_socket(taken[0], fields=fields), body)
 
 
-@blueprint.post("/take")
+@blueprint.post("/take", parameters=[_RECEIVES])
 @blueprint.arguments(FieldsSchema(), location="query")
 @blueprint.arguments(TakeManySchema())
 @blueprint.response(200, SocketsSchema(), headers=_COUNT)
-@blueprint.doc(**_TAKING)
 def take_sockets(query: dict[str, str], body: dict[str, Any]) -> Response:
     """Take several descriptors, in the order asked for, up to 253 with each `100 Continue`.
 
@@ -76,7 +74,7 @@ def take_sockets(query: dict[str, str], body: dict[str, Any]) -> Response:
     """
     asked, fields = call(), fields_asked(query.get("fields_"))
     taken = _take(asked, tuple(body["sockets"]), body)
-    return _answer(taken, many_sockets(taken, asked.waiter.give_way, fields=fields), body)
+    return _answer(asked, taken, many_sockets(taken, asked.waiter.give_way, fields=fields), body)
 
 
 @blueprint.post("/give")
@@ -93,7 +91,7 @@ def give_sockets(query: dict[str, str]) -> Response:
     asked = call()
     if request.headers.get("Upgrade", "").lower() != giving.PROTOCOL:
         body = blueprint.ARGUMENTS_PARSER.parse(_GIVE_FROM, request, location="json")
-        offer = Offer(body.get("name"), body["persist"])
+        offer = Offer(body.get("name"))
         return one_socket(service().passing.give_from(asked, body["pid"], body["fd"], offer), 201)
     connection = _connection(asked)
     if request.content_length or "Transfer-Encoding" in request.headers:
@@ -132,9 +130,9 @@ def _connection(asked: Call) -> int:
     return number
 
 
-def _answer(taken: list[Entry], answer: Response, body: dict[str, Any]) -> Response:
+def _answer(asked: Call, taken: list[Entry], answer: Response, body: dict[str, Any]) -> Response:
     """Say how many came; only now that the sockets are described, a release lets go of them."""
     answer.headers[DESCRIPTORS] = str(len(taken))
     if body["release"]:
-        service().passing.release(taken)
+        service().passing.release(asked, taken)
     return answer

@@ -18,9 +18,14 @@ from socketd.web.schemas.host import DescriptorsSchema, FdInfoSchema, ProcessSch
 if TYPE_CHECKING:
     from socketd.core.address import Address
     from socketd.core.entry import Entry
+    from socketd.service import Call
     from socketd.service.host import Row
 
+    Line = tuple[int, str, dict[str, Any] | None]
+
 blueprint = ApiBlueprint("process", __name__, url_prefix="/v1/process", description="The daemon's process")
+_STEP: Final = 64
+"""Lines written between two chances for other requests; some 1 ms of work."""
 _TABLE: Final = "The descriptor table"
 _TREE_SCHEMA: Final = {"type": "string", "description": "The same as a tree."}
 _DESCRIPTOR: Final = "The descriptor"
@@ -58,15 +63,17 @@ def show_process() -> Response:
 @blueprint.response(200, DescriptorsSchema(), description=_TABLE)
 @blueprint.alt_response(200, schema=_TREE_SCHEMA, content_type=TEXT, description=_TABLE)
 def list_descriptors() -> Response:
-    """Show the descriptor table: a tree for curl, JSON for `Accept: application/json`."""
+    """Show the descriptor table: a tree for curl, JSON for `Accept: application/json`.
+
+    You find the sockets that you may see. What the daemon opened for itself is there for those who may see
+    the sockets of its user.
+    """
     pid = service().host.process().pid
-    rows = service().host.descriptors(call())
+    asked = call()
+    lines = _lines(asked, service().host.descriptors(asked))
     if _wants_text():
-        return Response(_tree(pid, rows), content_type=f"{TEXT}; charset=utf-8")
-    shown = [
-        {"fd": row.descriptor.fd, "link": _clean(row.descriptor.link), "socket": _held(row.entry)}
-        for row in rows
-    ]
+        return Response(_tree(pid, lines), content_type=f"{TEXT}; charset=utf-8")
+    shown = [{"fd": fd, "link": link, "socket": held} for fd, link, held in lines]
     return json({"pid": pid, "descriptors": shown})
 
 
@@ -74,7 +81,7 @@ def list_descriptors() -> Response:
 @blueprint.response(200, FdInfoSchema(), description=_DESCRIPTOR)
 @blueprint.alt_response(200, schema=_FDINFO_SCHEMA, content_type=TEXT, description=_DESCRIPTOR)
 def show_descriptor(n: int) -> Response:
-    """Show one descriptor: where it leads, and its fdinfo."""
+    """Show one descriptor that the list has: where it leads, and its fdinfo."""
     link, info = service().host.descriptor(call(), n)
     if _wants_text():
         return Response(f"{n} -> {_clean(link)}\n{info.text}", content_type=f"{TEXT}; charset=utf-8")
@@ -121,13 +128,22 @@ def _text(of: Address | None) -> str | None:
     return None if of is None else address_text.text(of)
 
 
-def _tree(pid: int, rows: list[Row]) -> str:
+def _lines(asked: Call, rows: list[Row]) -> list[Line]:
+    lines = []
+    for count, row in enumerate(rows, start=1):
+        if count % _STEP == 0:
+            asked.waiter.give_way()
+        if row.entry is None or not row.entry.closed:
+            lines.append((row.descriptor.fd, _clean(row.descriptor.link), _held(row.entry)))
+    return lines
+
+
+def _tree(pid: int, table: list[Line]) -> str:
     lines = [f"/proc/{pid}/fd"]
-    width = max((len(str(row.descriptor.fd)) for row in rows), default=1)
-    for row in rows:
-        branch = "└──" if row is rows[-1] else "├──"
-        line = f"{branch} {row.descriptor.fd:<{width}} -> {_clean(row.descriptor.link)}"
-        lines.append(line + _remark(_held(row.entry)))
+    width = max((len(str(fd)) for fd, _, _ in table), default=1)
+    for count, (fd, link, held) in enumerate(table, start=1):
+        branch = "└──" if count == len(table) else "├──"
+        lines.append(f"{branch} {fd:<{width}} -> {link}{_remark(held)}")
     return "\n".join(lines) + "\n"
 
 

@@ -24,11 +24,11 @@ blueprint = ApiBlueprint("resolver", __name__, url_prefix="/v1", description="Na
 @blueprint.response(200, AddrinfoSchema())
 def get_addrinfo(query: dict[str, Any]) -> Response:
     """Look up a host and a service (`getaddrinfo(3)`); flags by name, as `AI_PASSIVE`."""
-    call()
+    asked = call()
     family, kind = query["family"], query["type"]
     number = protocol(query["protocol"], family or socket.AF_INET, kind)
     found = service().host.addrinfo(
-        Question(query.get("host"), query.get("service"), family, kind, number, query["flags"])
+        asked, Question(query.get("host"), query.get("service"), family, kind, number, query["flags"])
     )
     return json(
         {

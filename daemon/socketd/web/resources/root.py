@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from socketd.access.caller import user_name
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, house
-from socketd.web.representation import json
+from socketd.web.representation import json, owner
 from socketd.web.schemas.host import HealthSchema, ServiceSchema
 
 if TYPE_CHECKING:
     from flask import Response
 
+    from socketd.access.caller import Caller
+
 blueprint = ApiBlueprint("root", __name__, description="The service itself")
-EXTENSIONS = ("idempotency", "passing")
+EXTENSIONS = ("idempotency", "passing", "events")
 _LINKS = {
     "sockets": "/v1/sockets",
     "process": "/v1/process",
+    "caller": "/v1/caller",
+    "events": "/v1/events",
+    "metrics": "/metrics",
     "health": "/healthz",
     "openapi": "/openapi.yaml",
     "docs": "/docs",
@@ -42,6 +45,7 @@ def service_document() -> Response:
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - known.started_at, 3),
             "sockets": known.service.sockets.count(asked),
+            "keeper": known.service.keeper.state(),
             "limits": {
                 "timeout_s": settings.max_timeout_s,
                 "default_timeout_s": settings.default_timeout_s,
@@ -52,7 +56,7 @@ def service_document() -> Response:
                 "descriptors": limits.descriptors,
             },
             "links": _LINKS,
-            "caller": {**asdict(asked.caller), "user": user_name(asked.caller.uid)},
+            "caller": _caller(asked.caller),
         }
     )
 
@@ -62,3 +66,7 @@ def service_document() -> Response:
 def health() -> Response:
     """Answer; needs no identity."""
     return json({"status": "ok"})
+
+
+def _caller(of: Caller) -> dict[str, Any]:
+    return {**owner(of.owner), "gid": of.gid, "pid": of.pid, "via": of.via}

@@ -9,7 +9,8 @@ import orjson
 from flask import Response, request
 
 from socketd.core.table import Origin
-from socketd.service.sockets import Filter
+from socketd.service.boot import Declaration
+from socketd.service.listing import Filter
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
 from socketd.web.representation import (
@@ -18,6 +19,7 @@ from socketd.web.representation import (
     fields_asked,
     json,
     many_sockets,
+    nothing,
     one_socket,
     open_sockets,
 )
@@ -36,7 +38,7 @@ from socketd.web.schemas.sockets import (
 from socketd.web.specification import protocol, specification
 
 if TYPE_CHECKING:
-    from socketd.service.sockets import Page
+    from socketd.service.listing import Page
 
 blueprint = ApiBlueprint("sockets", __name__, url_prefix="/v1", description="Held sockets")
 _ONE_OR_MANY = {
@@ -52,11 +54,15 @@ _ONE_OR_MANY = {
 def create_socket(body: dict[str, Any]) -> Response:
     """Create a socket; bind, connect or listen in the same call.
 
+    With `persist: boot` it is made again at each start of the daemon, until you close or release it.
     With `count` the answer is `{"sockets": […]}`: all of them, or none and the `index` of the failing one.
     """
     asked = call()
-    origin = Origin(asked.caller.uid, body.get("name"), persist=body["persist"])
-    wanted = specification(body)
+    wanted, name = specification(body), body.get("name")
+    if body.get("persist"):
+        declared = Declaration(wanted, body["document"], body["persist"])
+        return one_socket(service().boot.create(asked, body["name"], declared, body.get("timeout")), 201)
+    origin = Origin(asked.caller.owner, name)
     if "count" not in body:
         return one_socket(service().sockets.create(asked, wanted, origin, body.get("timeout")), 201)
     made = service().sockets.create_many(asked, wanted, origin, body["count"], body.get("timeout"))
@@ -106,7 +112,7 @@ def get_socket(query: dict[str, Any], ref: str) -> Response:
 def close_socket(query: dict[str, Any], ref: str) -> Response:
     """Close a socket; calls that wait on it end with EBADF."""
     service().sockets.close(call(), ref, shut_duplicates=query["shutdown"])
-    return _nothing()
+    return nothing()
 
 
 @blueprint.post("/sockets/<ref>/accept")
@@ -134,13 +140,6 @@ def create_pair(body: dict[str, Any]) -> Response:
     return many_sockets(
         service().sockets.pair(asked, family, kind, number, names), asked.waiter.give_way, 201
     )
-
-
-def _nothing() -> Response:
-    """Answer 204, without the Content-Type that Flask gives to no content."""
-    response = Response(status=204)
-    del response.headers["Content-Type"]
-    return response
 
 
 def _next_link(page: Page) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from socketd.core import address, address_text, constants, flags, protocols
-from socketd.core.address import UINT32_MAX, UNSPEC, Endpoint
+from socketd.core.address import UINT32_MAX, UNSPEC, Address, Endpoint, FileAccess
 from socketd.web.schemas.base import AnswerSchema, FlagList, Word, understood
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 _MAX_TEXT: Final = 1024
 _PORT: Final = validate.Range(min=0, max=65535)
 _UINT32: Final = validate.Range(min=0, max=UINT32_MAX)
+_MOST_GID: Final = UINT32_MAX - 1  # the last one means "leave it" to chown(2)
+_MODE: Final = re.compile(r"0?[0-7]{3}\Z")
+_FILE_MEMBERS: Final = ("mode", "group")
 _TEXT_EXAMPLES: Final = ["127.0.0.1:0", "[::1]:80", "/run/x.sock", "@name", "vsock:2:1234"]
 
 
@@ -59,14 +64,30 @@ class HostSchema(_Part):
     scope_id = fields.Integer(strict=True, validate=_UINT32, load_default=0)
 
 
+class _Group(fields.Field[Any]):
+    """A group's name or number."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str | int:
+        del attr, data, kwargs
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_GID:
+            return value
+        raise ValidationError("Must be the name or the number of a group.")
+
+
 class UnixSchema(_Part):
-    """A Unix address: exactly one of these."""
+    """A Unix address: exactly one of path, abstract and unnamed; the rest is for a path that is bound."""
 
     path = fields.String()
     path_base64 = Base64()
     abstract = fields.String()
     abstract_base64 = Base64()
     unnamed = fields.Boolean()
+    mode = fields.String(validate=validate.Regexp(_MODE, error='Must be text of octal digits, as "0660".'))
+    group = _Group()
 
 
 class VsockSchema(_Part):
@@ -121,8 +142,13 @@ def _unix(members: dict[str, Any]) -> Endpoint:
         )
     if given[0] == "unnamed":
         return address.unix_unnamed()
-    make = address.unix_path if given[0].startswith("path") else address.unix_abstract
-    return make(members[given[0]])
+    if not given[0].startswith("path"):
+        return address.unix_abstract(members[given[0]])
+    made = address.unix_path(members[given[0]])
+    mode, group = members.get("mode"), members.get("group")
+    if mode is None and group is None:
+        return made
+    return replace(made, file=FileAccess(None if mode is None else int(mode, 8), group))
 
 
 def _packet(members: dict[str, Any]) -> Endpoint:
@@ -156,7 +182,15 @@ _BY_MEMBER: Final = (
 
 
 class AddressField(fields.Field[Any]):
-    """An address to be used: gives an ``Endpoint``."""
+    """An address to be used: gives an ``Endpoint``.
+
+    Args:
+        is_bound: It may make a socket file, and say what that shall be like.
+    """
+
+    def __init__(self, *, is_bound: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._is_bound = is_bound
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -170,7 +204,16 @@ class AddressField(fields.Field[Any]):
             raise ValidationError("Must be text or an object.")
         schema, make = _shape(value)
         members = schema.load(value)
-        return understood(lambda: make(members))  # type: ignore[no-any-return]
+        made = understood(lambda: make(members))
+        self._check_file(value, made)
+        return made  # type: ignore[no-any-return]
+
+    def _check_file(self, value: dict[str, Any], made: Endpoint) -> None:
+        """Refuse a mode or a group where no file is made that could have it."""
+        is_made = self._is_bound and isinstance(made, Address) and made.file is not None
+        wrong = [] if is_made else [name for name in _FILE_MEMBERS if name in value]
+        if wrong:
+            raise ValidationError({name: ["Only for a path that is bound."] for name in wrong})
 
 
 def _shape(value: dict[str, Any]) -> tuple[Schema, Callable[[dict[str, Any]], Endpoint]]:
@@ -211,9 +254,14 @@ ADDRESS_DOCUMENT: Final[dict[str, Any]] = {
         {"type": "string", "maxLength": _MAX_TEXT, "examples": _TEXT_EXAMPLES},
         {
             "type": "object",
-            "description": "Members of one family: host with port or service (and flags), path, abstract, "
-            "unnamed, cid with port, pid and groups, or interface.",
-            "examples": [{"host": "127.0.0.1", "port": 0}, {"service": "3490", "flags": ["AI_PASSIVE"]}],
+            "description": "Members of one family: host with port or service (and flags), path (where it is "
+            "bound with mode and group of the socket file, if you like), abstract, unnamed, cid with port, "
+            "pid and groups, or interface.",
+            "examples": [
+                {"host": "127.0.0.1", "port": 0},
+                {"service": "3490", "flags": ["AI_PASSIVE"]},
+                {"path": "/run/x.sock", "mode": "0660", "group": "www-data"},
+            ],
         },
     ]
 }

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
+from socketd.core.naming import NAME
 from socketd.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9._@-]{0,254}")
-MAX_NAME: Final = 255
 
 
 class StrictSchema(Schema):

@@ -155,10 +155,12 @@ class NetworkSchema(AnswerSchema):
 class CallerSchema(AnswerSchema):
     """Who the daemon takes you for."""
 
-    uid = fields.Integer(required=True)
-    gid = fields.Integer(required=True)
-    pid = fields.Integer(required=True, allow_none=True)
+    uid = fields.Integer(required=True, allow_none=True)
     user = fields.String(required=True, allow_none=True)
+    token = fields.String(required=True, allow_none=True)
+    certificate = fields.String(required=True, allow_none=True)
+    gid = fields.Integer(required=True, allow_none=True)
+    pid = fields.Integer(required=True, allow_none=True)
     via = fields.String(required=True)
 
 
@@ -172,6 +174,11 @@ class ServiceSchema(AnswerSchema):
     pid = fields.Integer(required=True)
     uptime_s = fields.Float(required=True)
     sockets = fields.Integer(required=True, metadata={"description": "Yours (for root: all)."})
+    keeper = fields.String(
+        required=True,
+        validate=validate.OneOf(("none", "up", "away")),
+        metadata={"description": "Who holds second copies of held sockets; away: it is being waited for."},
+    )
     limits = fields.Dict(keys=fields.String(), required=True)
     links = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     caller = fields.Nested(CallerSchema(), required=True)

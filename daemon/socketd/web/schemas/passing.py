@@ -71,7 +71,11 @@ class OfferSchema(StrictSchema):
     """What one given descriptor shall be."""
 
     name = name_field(allow_none=True)
-    persist = fields.Boolean(load_default=False, validate=validate.Equal(False, error="Not available yet."))  # noqa: FBT003 (the value it is compared with)
+    persist = fields.Boolean(
+        validate=validate.OneOf(
+            (False,), error="Must be false: nobody here knows how to make a socket again that was given."
+        )
+    )
 
 
 class ManifestSchema(StrictSchema):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from marshmallow import ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from socketd.core import constants, flags
+from socketd.core.owner import Owner
+from socketd.core.saving import BOOT
+from socketd.errors import InvalidRequestError
 from socketd.inspection import STATES
 from socketd.web.schemas.address import AddressField, AddressSchema
 from socketd.web.schemas.base import (
@@ -22,6 +25,7 @@ from socketd.web.schemas.base import (
 MAX_BACKLOG: Final = 2**31 - 1
 DEFAULT_BACKLOG: Final = 128
 MAX_COUNT: Final = 1_000_000
+_NOT_SAVED: Final = frozenset({"name", "count", "timeout", "persist"})
 
 
 class ListenSchema(StrictSchema):
@@ -46,6 +50,19 @@ class _ListenField(fields.Nested):
         return super()._deserialize(value, attr, data, partial=partial, **kwargs)
 
 
+class _PersistField(fields.Raw):
+    """``false`` or ``"boot"``; not ``0``, which equals the first."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=validate.OneOf((False, BOOT)), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        del attr, data, kwargs
+        if value is not False and value != BOOT:
+            raise ValidationError('Must be false or "boot".')
+        return value
+
+
 class SpecificationSchema(StrictSchema):
     """What a socket shall be; body of ``PUT /v1/names/{name}``."""
 
@@ -68,12 +85,15 @@ class SpecificationSchema(StrictSchema):
             "example": {"SO_REUSEADDR": True},
         },
     )
-    bind = AddressField(metadata={"example": "127.0.0.1:0"})
+    bind = AddressField(is_bound=True, metadata={"example": "127.0.0.1:0"})
     connect = AddressField(metadata={"example": "127.0.0.1:80"})
     listen = _ListenField(ListenSchema(), allow_none=True)
     timeout = timeout_field()
-    persist = fields.Boolean(
-        load_default=False, validate=validate.OneOf((False,), error="Not available yet.")
+    persist = _PersistField(
+        metadata={
+            "description": "boot: save this, and make the socket again whenever the daemon starts and does "
+            "not hold it; for what has a name and does not connect. Left out: as it is; false for a new one."
+        }
     )
 
     @validates_schema
@@ -82,12 +102,28 @@ class SpecificationSchema(StrictSchema):
         if data.get("connect") is not None and data.get("listen") is not None:
             raise ValidationError("Give connect or listen, not both.", "listen")
 
+    @post_load(pass_original=True)
+    def keep_words(self, data: dict[str, Any], original: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Hand on what was asked in the words it was asked in: those are what is saved."""
+        data["document"] = {name: value for name, value in original.items() if name not in _NOT_SAVED}
+        return data
+
 
 class CreateSchema(SpecificationSchema):
     """Body of ``POST /v1/sockets``."""
 
     name = name_field(allow_none=True)
     count = whole("Make so many alike, all or none; names become NAME.0, NAME.1, …", 1, MAX_COUNT)
+
+    @validates_schema
+    def check_persist(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse to promise what has no name, or many."""
+        if data.get("persist") != BOOT:
+            return
+        if data.get("name") is None:
+            raise ValidationError("A socket that persists needs a name.", "name")
+        if "count" in data:
+            raise ValidationError("Only one socket at a time can persist.", "count")
 
 
 class PairSchema(StrictSchema):
@@ -110,12 +146,13 @@ class AcceptSchema(StrictSchema):
 class BindSchema(StrictSchema):
     """Body of ``POST /v1/sockets/{ref}/bind``."""
 
-    address = AddressField(required=True)
+    address = AddressField(is_bound=True, required=True)
 
 
-class ConnectSchema(BindSchema):
+class ConnectSchema(StrictSchema):
     """Body of ``POST /v1/sockets/{ref}/connect``."""
 
+    address = AddressField(required=True)
     timeout = timeout_field()
 
 
@@ -138,6 +175,13 @@ class FieldsSchema(StrictSchema):
     )
 
 
+def _owner(word: str | int) -> Owner:
+    try:
+        return Owner.parse(str(word))
+    except ValueError as error:
+        raise InvalidRequestError(str(error)) from None
+
+
 class ListSchema(FieldsSchema):
     """Query of ``GET /v1/sockets``."""
 
@@ -146,7 +190,10 @@ class ListSchema(FieldsSchema):
     state = fields.String(validate=validate.OneOf(STATES))
     name = fields.String()
     port = query_number("The local port.", 0, 2**32 - 1)
-    owner = query_number("A uid.", 0, 2**32 - 1)
+    owner = Word(
+        _owner,
+        metadata={"description": "A uid, or token:NAME or certificate:NAME.", "example": "1000"},
+    )
     limit = query_number("At most so many; more come with next_cursor.", 1, 10_000, load_default=1000)
     cursor = query_number("next_cursor of the page before.")
 
@@ -160,10 +207,14 @@ class CloseSchema(StrictSchema):
 
 
 class OwnerSchema(AnswerSchema):
-    """Who created or gave a socket."""
+    """Who created or gave a socket: a user, a token or a client certificate; the others are null."""
 
-    uid = fields.Integer(required=True)
-    user = fields.String(required=True, allow_none=True)
+    uid = fields.Integer(required=True, allow_none=True)
+    user = fields.String(
+        required=True, allow_none=True, metadata={"description": "The uid's name, if it has one."}
+    )
+    token = fields.String(required=True, allow_none=True)
+    certificate = fields.String(required=True, allow_none=True)
 
 
 class BacklogSchema(AnswerSchema):
@@ -207,8 +258,17 @@ class SocketSchema(AnswerSchema):
     listening = fields.Nested(BacklogSchema(), allow_none=True)
     accepted_from = fields.Integer(allow_none=True, metadata={"description": "Number of the listener."})
     created_at = fields.String(metadata={"format": "date-time"})
-    kept = fields.String(metadata={"description": "How safe it is; daemon: as long as the daemon runs."})
-    persist = fields.Boolean()
+    kept = fields.String(
+        validate=validate.OneOf(("daemon", "keeper", "supervisor", "systemd")),
+        metadata={
+            "description": "What it outlives. daemon: nothing, it has the only one; keeper: the daemon, as "
+            "the keeper has a copy; supervisor, systemd: both of them, as `socketd run` or systemd has one."
+        },
+    )
+    persist = fields.Raw(
+        validate=validate.OneOf((False, BOOT)),
+        metadata={"description": "boot: its specification is made again after a reboot."},
+    )
     taken = fields.Integer(metadata={"description": "How often its descriptor was handed out."})
     taken_by = fields.Nested(TakerSchema(), allow_none=True)
     proc = fields.Nested(ProcSchema())
