@@ -26,7 +26,9 @@ if TYPE_CHECKING:
         UnixAddress,
         VsockAddress,
     )
+    from socketd_client.caller import CallerInfo
     from socketd_client.client import Client, Ready
+    from socketd_client.endpoint import Trust
     from socketd_client.errors import (
         ApiError,
         BadAnswerError,
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
         TransportError,
         TransportTimeoutError,
     )
+    from socketd_client.events import Event
     from socketd_client.handle import Socket
+    from socketd_client.names import NameInfo
     from socketd_client.problem import Problem
     from socketd_client.records import (
         AddrInfo,
@@ -64,15 +68,18 @@ __all__ = [
     "ApiError",
     "BadAnswerError",
     "ByteOrder",
+    "CallerInfo",
     "Client",
     "ConnectError",
     "ConnectionLostError",
     "Descriptor",
     "DescriptorDetail",
+    "Event",
     "Inet6Address",
     "InetAddress",
     "KernelError",
     "KernelView",
+    "NameInfo",
     "NetlinkAddress",
     "Network",
     "PacketAddress",
@@ -90,6 +97,7 @@ __all__ = [
     "Taker",
     "TransportError",
     "TransportTimeoutError",
+    "Trust",
     "UnixAddress",
     "VsockAddress",
     "__version__",
@@ -109,7 +117,9 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "UnixAddress",
         "VsockAddress",
     ),
+    "caller": ("CallerInfo",),
     "client": ("Client", "Ready"),
+    "endpoint": ("Trust",),
     "errors": (
         "ApiError",
         "BadAnswerError",
@@ -121,7 +131,9 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "TransportError",
         "TransportTimeoutError",
     ),
+    "events": ("Event",),
     "handle": ("Socket",),
+    "names": ("NameInfo",),
     "problem": ("Problem",),
     "records": (
         "AddrInfo",

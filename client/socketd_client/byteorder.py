@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from socketd_client.exchange import Call
+from socketd_client.calls import Call
 from socketd_client.records import ByteOrder
 
 if TYPE_CHECKING:

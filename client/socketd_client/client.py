@@ -9,9 +9,13 @@ from urllib.parse import quote
 
 from socketd_client import constants, passing
 from socketd_client.byteorder import ByteOrders
-from socketd_client.endpoint import Endpoint
-from socketd_client.exchange import Call, Exchange
+from socketd_client.caller import CallerInfo
+from socketd_client.calls import Call
+from socketd_client.endpoint import Endpoint, Trust
+from socketd_client.events import Event, follow
+from socketd_client.exchange import Exchange
 from socketd_client.handle import Socket
+from socketd_client.names import Names
 from socketd_client.process import Process
 from socketd_client.records import Network, Resolution, ServiceInfo, SocketInfo
 from socketd_client.reference import NotYetError, wait
@@ -21,7 +25,7 @@ from socketd_client.wire import listed
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Protocol
 
@@ -46,8 +50,10 @@ class Client:
     Args:
         url: ``unix:///run/socketd/api.sock``, ``http://127.0.0.1:8080`` or ``https://…``; by default this
             user's daemon if one runs, else the system's.
-        token: Bearer token; over TCP the daemon asks for one.
-        timeout_s: How long connecting may take, and an answer beyond what its call waits for.
+        token: Bearer token; over TCP the daemon asks for one, or for a certificate.
+        trust: Files for ``https``: whom to believe, and our own certificate.
+        timeout_s: How long connecting may take, and an answer beyond what its call waits for. So long, too,
+            a call goes on while the daemon restarts; ``repeating`` says which are sent a second time.
 
     Example::
 
@@ -56,17 +62,24 @@ class Client:
             print(listener.getsockname(), listener.pid, listener.fd)
 
     Raises:
-        ValueError: ``url`` is none of these, or ``timeout_s`` is not above 0.
+        ValueError: ``url`` is none of these, a file of ``trust`` cannot be read, or ``timeout_s`` is not
+            above 0.
     """
 
     def __init__(
-        self, url: str | None = None, *, token: str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        trust: Trust | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> None:
         if not timeout_s > 0:
             raise ValueError("timeout_s must be above 0 seconds")
-        endpoint = Endpoint.parse(default_url(os.environ) if url is None else url)
+        endpoint = Endpoint.parse(default_url(os.environ) if url is None else url, trust)
         self._exchange = Exchange(endpoint, token=token, timeout_s=timeout_s)
         self.sockets = Sockets(self._exchange)
+        self.names = Names(self._exchange, self.sockets)
         self.process = Process(self._exchange)
         self.byteorder = ByteOrders(self._exchange)
 
@@ -74,10 +87,16 @@ class Client:
     def from_env(
         cls, environ: Mapping[str, str] | None = None, *, timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> Self:
-        """Make the client that ``SOCKETD_URL`` and ``SOCKETD_TOKEN`` describe; unset, the default's."""
+        """Make the client that the environment describes; unset, the default's.
+
+        ``SOCKETD_URL``, ``SOCKETD_TOKEN``; for ``https`` the files ``SOCKETD_CA``, ``SOCKETD_CERT`` and
+        ``SOCKETD_KEY``.
+        """
         known = os.environ if environ is None else environ
         url = known.get("SOCKETD_URL") or default_url(known)
-        return cls(url, token=known.get("SOCKETD_TOKEN") or None, timeout_s=timeout_s)
+        ca, cert, key = (known.get(f"SOCKETD_{name}") or None for name in ("CA", "CERT", "KEY"))
+        token = known.get("SOCKETD_TOKEN") or None
+        return cls(url, token=token, trust=Trust(ca, cert, key), timeout_s=timeout_s)
 
     @property
     def url(self) -> str:
@@ -87,6 +106,10 @@ class Client:
     def info(self) -> ServiceInfo:
         """Return the daemon's description of itself."""
         return self._exchange.service(fresh=True)
+
+    def caller(self) -> CallerInfo:
+        """Return who the daemon takes us for, and what we may."""
+        return CallerInfo.from_json(self._exchange.json(Call("GET", "/v1/caller")))
 
     def health(self) -> bool:
         """Tell whether the daemon says that it is well; needs no token."""
@@ -150,10 +173,29 @@ class Client:
         except NotYetError:
             return []
 
+    def events(self, after: int | None = None, timeout: float | None = None) -> Iterator[Event]:
+        """Follow what happens to the sockets that this client may see, across restarts of the daemon.
+
+        Args:
+            after: The ``sequence`` of the last event that is known. ``None``: only what comes; 0: all that
+                the daemon still has.
+            timeout: Seconds; ``None`` never ends, 0 gives what is there.
+
+        Returns:
+            An iterator; the daemon is asked when it is first used. An event ``gap`` says that some are
+            missing for good.
+        """
+        return map(Event.from_json, self.raw_events(after, timeout))
+
+    def raw_events(self, after: int | None = None, timeout: float | None = None) -> Iterator[dict[str, Any]]:
+        """Follow as ``events``, and get them as the API writes them."""
+        return follow(self._exchange, after, timeout)
+
     def take(self, *refs: int | str, blocking: bool = False, release: bool = False) -> list[socket.socket]:
         """Return held sockets themselves, by number or name, in this order; see ``Socket.take``.
 
-        All or none. With ``release`` the daemon forgets its own.
+        All or none. With ``release`` the daemon forgets its own. Sent again if the connection breaks, for it
+        changes nothing; with ``release`` only until all have come, and then these are the answer.
         """
         if not refs:
             return []
@@ -194,6 +236,9 @@ class Client:
             names: What each shall be called.
             existing_ok: Where one is held already, return that instead of EEXIST.
 
+        If the connection breaks it is sent again, as ``sockets.create`` is: the daemon knows by the key and
+        the inode what it was given already.
+
         Raises:
             OSError: ENOTSOCK, EEXIST; EOPNOTSUPP over TCP; EBADF, it is not open here.
         """
@@ -209,6 +254,8 @@ class Client:
 
     def give_from(self, pid: int, fd: int, *, name: str | None = None) -> Socket:
         """Have the daemon hold a duplicate of another process' descriptor; for root.
+
+        Sent again as ``sockets.create`` is.
 
         Raises:
             OSError: ESRCH, EBADF, ENOTSOCK; EPERM, the daemon may not trace that process.

@@ -52,6 +52,11 @@ class Received:
             self.close()
             raise
 
+    @property
+    def count(self) -> int:
+        """How many came with the last answer, and are here."""
+        return 0 if self._is_truncated else len(self._descriptors)
+
     def begin(self, sock: PassingSocket) -> None:
         """Read in place of the connection's ``recv_into``, for one answer; an earlier one's are closed."""
         close_all(self._descriptors)

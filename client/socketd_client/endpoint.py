@@ -3,10 +3,38 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from socketd_client.unix_url import unix_path
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom to believe over TLS, and how to show who we are; paths of PEM files.
+
+    Attributes:
+        ca: The authorities that may vouch for the daemon; ``None``: those of the system.
+        cert: Our own certificate; ``None``: a token says who we are.
+        key: Its key; ``None``: it is in ``cert``.
+    """
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    def check(self) -> None:
+        """Look whether the files are there.
+
+        Raises:
+            ValueError: One is not, or cannot be read; or there is a key without a certificate.
+        """
+        if self.key is not None and self.cert is None:
+            raise ValueError("key= (SOCKETD_KEY) is of no use without cert= (SOCKETD_CERT)")
+        for name, path in (("ca", self.ca), ("cert", self.cert), ("key", self.key)):
+            if path is not None and not os.access(path, os.R_OK):
+                raise ValueError(f"{name}= (SOCKETD_{name.upper()}): {path!r} cannot be read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +46,27 @@ class Endpoint:
         base: What request paths are appended to.
         socket_path: The Unix socket, ``None`` over TCP.
         is_loopback: No proxy stands between us and it.
+        trust: For ``https``.
     """
 
     url: str
     base: str
     socket_path: str | None
     is_loopback: bool
+    trust: Trust = Trust()
+
+    @property
+    def is_proxied(self) -> bool:
+        """Tell whether somebody may speak HTTP between us and the daemon: the TLS may be a proxy's."""
+        return self.base.startswith("https:")
 
     @classmethod
-    def parse(cls, url: str) -> Endpoint:
+    def parse(cls, url: str, trust: Trust | None = None) -> Endpoint:
         """Read ``unix:///run/socketd/api.sock``, ``http://host:port`` or ``https://host/prefix``.
 
         Raises:
-            ValueError: It is neither, or carries a user name or a query that would be dropped silently.
+            ValueError: It is neither, or carries a user name or a query that would be dropped silently; or a
+                file of ``trust`` is not there.
         """
         path = unix_path(url)
         if path is not None:
@@ -42,7 +78,9 @@ class Endpoint:
         if parts.query or parts.fragment or parts.username is not None:
             raise ValueError(f"{url!r}: a token goes into SOCKETD_TOKEN or token=, not into the URL")
         base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-        return cls(url, base, None, _is_loopback(parts.hostname))
+        if parts.scheme == "https" and trust is not None:
+            trust.check()
+        return cls(url, base, None, _is_loopback(parts.hostname), trust or Trust())
 
 
 def _is_loopback(host: str) -> bool:

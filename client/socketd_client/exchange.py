@@ -1,4 +1,4 @@
-"""One call and its answer: timeouts, what may be sent again, and which error a failure is."""
+"""One call and its answer: timeouts, attempts, and which error a failure is."""
 
 from __future__ import annotations
 
@@ -6,93 +6,41 @@ import json
 import os
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
+from contextlib import contextmanager
+from errno import ECONNREFUSED, ENOENT
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import HTTPError
 
+from socketd_client.calls import BYTES, JSON, Answer, Call
 from socketd_client.errors import (
     ApiError,
-    BadAnswerError,
     ConnectError,
     ConnectionLostError,
     SocketdError,
-    TransportError,
-    TransportTimeoutError,
     api_error,
-    connect_error,
 )
-from socketd_client.interruption import causes, raised_by_handler
+from socketd_client.failing import transport_error
+from socketd_client.interruption import raised_by_handler
 from socketd_client.problem import read_problem
 from socketd_client.records import ServiceInfo
-from socketd_client.transport import open_session
+from socketd_client.repeating import CONNECT, MOST_BROKEN, Attempt, Repeat, is_leaving, pause_s, repeat_of
+from socketd_client.transport import open_session, pin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator
 
     from socketd_client.endpoint import Endpoint
 
-JSON: Final = "application/json"
-BYTES: Final = "application/octet-stream"
-TEXT: Final = "text/plain"
-
-# How long a refused connection is tried again: a daemon that restarts binds before it listens.
+# How long a refused connection is tried again by a client that has never been answered.
 _REFUSED_FOR_S: Final = 0.25
 _REFUSED_PAUSE_S: Final = 0.02
 _FIRST_BAD_STATUS: Final = 300
 _NO_SUCH_SOCKET: Final = 404
-_REPLAYS: Final = "idempotency"
+_SERVICE: Final = Call("GET", "/v1/")
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request to the daemon.
-
-    Attributes:
-        query: Parameters; those that are ``None`` are left out.
-        body: JSON for a dict, the bytes themselves for anything with a buffer.
-        accept: The media type wanted.
-        if_match: The cookie of the socket that is meant.
-        wait_s: How long the daemon was asked to wait; the HTTP timeout is that much longer.
-    """
-
-    method: str
-    path: str
-    query: Mapping[str, Any] | None = None
-    body: Mapping[str, Any] | memoryview | None = None
-    accept: str = JSON
-    if_match: int | None = None
-    wait_s: float = 0.0
-
-    def target(self) -> str:
-        """Write path and query as they go on the wire."""
-        given = {name: _text(value) for name, value in (self.query or {}).items() if value is not None}
-        return f"{self.path}?{urlencode(given)}" if given else self.path
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the daemon answered, when it did what was asked."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """Parse the body.
-
-        Raises:
-            BadAnswerError: It is no JSON object.
-        """
-        try:
-            data = json.loads(self.body)
-        except ValueError as error:
-            raise BadAnswerError("the answer is no JSON; is this URL really socketd's?") from error
-        if not isinstance(data, dict):
-            raise BadAnswerError(f"the answer is a JSON {type(data).__name__}, not an object")
-        return data
+Result = TypeVar("Result")
 
 
 class Exchange:
@@ -111,6 +59,7 @@ class Exchange:
         self._session: requests.Session | None = open_session(endpoint)
         self._pid = os.getpid()
         self._service: ServiceInfo | None = None
+        self._is_known = False
         self._blank = requests.Request("GET", endpoint.base).prepare()
         self._blank.headers.update({"User-Agent": "socketd-client", "Accept-Encoding": "identity"})
         if token is not None:
@@ -122,39 +71,55 @@ class Exchange:
         return self._timeout_s
 
     def send(self, call: Call) -> Answer:
-        """Send a call and wait for its answer.
-
-        A refused connection is tried again for a moment. A request whose connection broke is sent once more
-        if the second time cannot do harm.
+        """Send a call and wait for its answer, over the daemon's restart if that does no harm.
 
         Raises:
             ApiError: The daemon refuses.
+            ConnectionLostError: The connection broke, and the call may have been done; see ``repeat_of``.
             TransportError: There was no answer.
         """
-        request = self._prepare(call)
-        started = time.monotonic()
-        try:
-            return self._send_connected(request, call)
-        except ConnectionLostError:
-            if not self._may_resend(call, started):
-                raise
-        try:
-            return self._send_connected(request, call)
-        except ApiError as error:
-            # The first time did it; and If-Match says that it was the socket that was meant.
-            if call.method == "DELETE" and error.status == _NO_SUCH_SOCKET:
-                return Answer(204, {}, b"")
-            raise
+        return self.insist(call, self._send)
+
+    def insist(self, call: Call, make: Callable[[Attempt], Result]) -> Result:
+        """Make attempts at a call until one is answered, as ``repeating`` has it.
+
+        Args:
+            call: What is to be done.
+            make: Makes one attempt; raises as ``send``.
+        """
+        attempt = Attempt(call)
+        deadline = attempt.started + call.wait_s + self._timeout_s
+        while True:
+            try:
+                return self._reach(make, attempt, deadline)
+            except ConnectionLostError as error:
+                if time.monotonic() > deadline or not self._may_repeat(attempt):
+                    raise
+                attempt = attempt.after(error)
+            except ApiError as error:
+                if not is_leaving(error) or call.path.endswith(CONNECT):
+                    raise
+                attempt = self._after_leaving(attempt, error, deadline)
 
     def json(self, call: Call) -> Any:
         """Send a call and parse the answer's body."""
         return self.send(call).json()
 
+    @contextmanager
+    def streaming(self, call: Call) -> Iterator[Iterator[bytes]]:
+        """Send a call whose answer goes on, and give its body in the pieces in which it comes.
+
+        Raises:
+            SocketdError: As ``send``, when it is entered; the connection may also break between the pieces.
+        """
+        with self.insist(call, self._open) as response:
+            yield self._pieces(response)
+
     def service(self, *, fresh: bool = False) -> ServiceInfo:
         """Read the service document; an earlier answer will do unless ``fresh``."""
         known = self._service
         if known is None or fresh:
-            known = self._service = ServiceInfo.from_json(self.json(Call("GET", "/v1/")))
+            known = self._service = ServiceInfo.from_json(self.json(_SERVICE))
         return known
 
     def close(self) -> None:
@@ -164,7 +129,82 @@ class Exchange:
         if session is not None:
             session.close()
 
-    def _prepare(self, call: Call) -> requests.PreparedRequest:
+    def _reach(self, make: Callable[[Attempt], Result], attempt: Attempt, deadline: float) -> Result:
+        """Make an attempt, again while the daemon is not there."""
+        began = time.monotonic()
+        give_up = max(deadline if self._is_known else 0.0, began + _REFUSED_FOR_S)
+        while True:
+            try:
+                return make(attempt)
+            except ConnectError as error:
+                number = None if error.reason is None else error.reason.errno
+                # A daemon alone takes its socket file away at its end.
+                is_away = number == ECONNREFUSED or (number == ENOENT and self._is_known)
+                if not is_away or time.monotonic() > give_up:
+                    # One that stays away is not waited for by each of a hundred calls.
+                    self._is_known = False
+                    raise
+                time.sleep(_REFUSED_PAUSE_S)
+
+    def _may_repeat(self, attempt: Attempt) -> bool:
+        repeat = repeat_of(attempt.call)
+        if repeat is Repeat.REPLAYED:
+            return attempt.lost is None  # _send looks whether it is the same daemon
+        if repeat is Repeat.NEVER or attempt.broken + 1 >= MOST_BROKEN:
+            return False
+        if repeat is Repeat.ALWAYS:
+            return True
+        try:
+            return repeat.allows(self.service(fresh=True), time.monotonic() - attempt.started)
+        except SocketdError:
+            return False
+
+    def _after_leaving(self, attempt: Attempt, error: ApiError, deadline: float) -> Attempt:
+        """Wait until the daemon may be back; return the next attempt, or raise."""
+        if attempt.lost is not None and repeat_of(attempt.call) is Repeat.REPLAYED:
+            raise attempt.lost from error  # this try did nothing, but the first may have
+        left_s = deadline - time.monotonic()
+        if left_s < pause_s(error):
+            raise error
+        time.sleep(pause_s(error))
+        if attempt.lost is not None:
+            return attempt
+        return Attempt(attempt.call.shortened(deadline - self._timeout_s - time.monotonic()))
+
+    def _send(self, attempt: Attempt) -> Answer:
+        call = attempt.call
+        if attempt.lost is not None and repeat_of(call) is Repeat.REPLAYED:
+            return self._send_to_the_same(attempt, attempt.lost)
+        try:
+            return self._send_on(self._own_session(), call, attempt.key)
+        except ApiError as error:
+            # The first time did it; and If-Match says that it was the socket that was meant.
+            is_done = call.method == "DELETE" and error.status == _NO_SUCH_SOCKET
+            if attempt.lost is not None and is_done:
+                return Answer(204, {}, b"")
+            raise
+
+    def _send_to_the_same(self, attempt: Attempt, lost: ConnectionLostError) -> Answer:
+        """Send it again to the daemon that may have done it, by a connection that never leads elsewhere.
+
+        Between asking who it is and sending, it may die; on a new connection its successor would do it a
+        second time. A TLS or HTTP proxy could lead the connection to both, so behind those it is not sent.
+        """
+        if self.endpoint.is_proxied:
+            raise lost
+        with open_session(self.endpoint) as session:
+            if session.proxies:
+                raise lost
+            try:
+                service = ServiceInfo.from_json(self._send_on(session, _SERVICE, attempt.key).json())
+                if not Repeat.REPLAYED.allows(service, time.monotonic() - attempt.started):
+                    raise lost
+                pin(session, self._blank)
+            except SocketdError as error:
+                raise lost from error
+            return self._send_on(session, attempt.call, attempt.key)
+
+    def _prepare(self, call: Call, key: str) -> requests.PreparedRequest:
         request = self._blank.copy()
         request.method, request.url = call.method, self.endpoint.base + call.target()
         headers = request.headers
@@ -172,7 +212,7 @@ class Exchange:
         if call.if_match is not None:
             headers["If-Match"] = f'"{call.if_match}"'
         if call.method == "POST":
-            headers["Idempotency-Key"] = os.urandom(16).hex()
+            headers["Idempotency-Key"] = key
         if isinstance(call.body, memoryview):
             request.body = call.body  # type: ignore[assignment]  # urllib3 sends any buffer as it is
             headers["Content-Type"], headers["Content-Length"] = BYTES, str(call.body.nbytes)
@@ -181,34 +221,51 @@ class Exchange:
             headers["Content-Type"], headers["Content-Length"] = JSON, str(len(request.body))
         return request
 
-    def _send_connected(self, request: requests.PreparedRequest, call: Call) -> Answer:
-        give_up = time.monotonic() + _REFUSED_FOR_S
-        while True:
-            try:
-                return self._send_once(request, call)
-            except ConnectError as error:
-                if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > give_up:
-                    raise
-                time.sleep(_REFUSED_PAUSE_S)
+    def _send_on(self, session: requests.Session, call: Call, key: str) -> Answer:
+        with self._worded(), self._begin(session, call, key) as response:
+            # Not .content: it joins pieces of 10 KiB, twice the time for a recv of 1 MiB.
+            body = response.raw.read()
+        self._is_known = True
+        if response.status_code >= _FIRST_BAD_STATUS:
+            raise self._refused(response, body)
+        return Answer(response.status_code, response.headers, body)
 
-    def _send_once(self, request: requests.PreparedRequest, call: Call) -> Answer:
-        session = self._own_session()
+    def _begin(self, session: requests.Session, call: Call, key: str) -> requests.Response:
+        """Send a request and read the head of its answer."""
         timeout = (self._timeout_s, self._timeout_s + call.wait_s)
-        try:
-            response = session.send(
-                request, stream=True, timeout=timeout, allow_redirects=False, proxies=session.proxies
-            )
+        request = self._prepare(call, key)
+        return session.send(
+            request, stream=True, timeout=timeout, allow_redirects=False, proxies=session.proxies
+        )
+
+    @staticmethod
+    def _refused(response: requests.Response, body: bytes) -> ApiError:
+        return api_error(read_problem(response.status_code, response.headers, body))
+
+    def _open(self, attempt: Attempt) -> requests.Response:
+        with self._worded():
+            response = self._begin(self._own_session(), attempt.call, attempt.key)
+            self._is_known = True
+            if response.status_code < _FIRST_BAD_STATUS:
+                return response
             with response:
-                # Not .content: it joins pieces of 10 KiB, twice the time for a recv of 1 MiB.
                 body = response.raw.read()
+        raise self._refused(response, body)
+
+    def _pieces(self, response: requests.Response) -> Iterator[bytes]:
+        with self._worded():
+            yield from response.iter_content(None)
+
+    @contextmanager
+    def _worded(self) -> Iterator[None]:
+        """Say what went wrong below HTTP in our own exceptions."""
+        try:
+            yield
         except (requests.RequestException, HTTPError, OSError) as error:
             raised = raised_by_handler(error)
             if raised is not None:
                 raise raised from raised.__cause__
-            raise self._transport_error(error) from error
-        if response.status_code >= _FIRST_BAD_STATUS:
-            raise api_error(read_problem(response.status_code, response.headers, body))
-        return Answer(response.status_code, response.headers, body)
+            raise transport_error(self.endpoint.url, error) from error
 
     def _own_session(self) -> requests.Session:
         if self._pid != os.getpid():
@@ -220,37 +277,3 @@ class Exchange:
         if session is None:
             raise ValueError("the client is closed")
         return session
-
-    def _may_resend(self, call: Call, started: float) -> bool:
-        if call.method != "POST":
-            return True
-        # The daemon replays the answer if it has the extension, and is the one that may have seen the first.
-        try:
-            service = self.service(fresh=True)
-        except SocketdError:
-            return False
-        return _REPLAYS in service.extensions and service.uptime_s > time.monotonic() - started
-
-    def _transport_error(self, error: Exception) -> TransportError:
-        place, reason = self.endpoint.url, _first_os_error(error)
-        for cause in causes(error):
-            if isinstance(cause, (NewConnectionError, ConnectTimeoutError)):
-                return connect_error(place, reason or OSError(str(cause)))
-            if isinstance(cause, ReadTimeoutError):
-                return TransportTimeoutError(f"socketd at {place} did not answer in time", reason=reason)
-        said = reason or error
-        return ConnectionLostError(
-            f"the connection to {place} broke before the answer: {said}", reason=reason
-        )
-
-
-def _first_os_error(error: BaseException) -> OSError | None:
-    """Find the system call's own error; requests' are ``OSError`` too, so the innermost counts."""
-    found = [cause for cause in causes(error) if isinstance(cause, OSError)]
-    return found[-1] if found and not isinstance(found[-1], requests.RequestException) else None
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

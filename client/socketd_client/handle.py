@@ -6,24 +6,29 @@ import errno
 import itertools
 import os
 import socket
+import time
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from socketd_client import constants
-from socketd_client.errors import ApiError, ApiTimeoutError, TransportError
-from socketd_client.exchange import Call
+from socketd_client.calls import Call
+from socketd_client.errors import ApiError, ApiTimeoutError, ConnectionLostError, TransportError
 from socketd_client.naming import unbound, wire_address
 from socketd_client.options import Options
 from socketd_client.passing import take
 from socketd_client.records import KernelView, SocketInfo
 from socketd_client.reference import TIMED_OUT, NotYetError, wait
+from socketd_client.repeating import MOST_BROKEN, is_leaving
 from socketd_client.transfer import Transfer
 from socketd_client.wire import listed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from socketd_client.addresses import Address, SocketAddress
 
+_SHORTEST_WAIT_S: Final = 0.001  # 0 would not wait, and be answered otherwise
+_CONNECTIONLESS: Final = ("dgram", "raw")  # connect(2) only notes the peer there: again is as once
 _DEFAULT_BACKLOG: Final = min(socket.SOMAXCONN, 128)
 
 
@@ -49,7 +54,11 @@ class Socket(Transfer, Options):
         self._refresh("POST", "/listen", {"backlog": max(backlog, 0)})
 
     def accept(self) -> tuple[Socket, SocketAddress]:
-        """Wait for a connection; return a blocking handle for it, and the peer's address."""
+        """Wait for a connection; return a blocking handle for it, and the peer's address.
+
+        If the HTTP connection breaks it is sent again, also to the daemon's successor where there is a
+        keeper: both know the request by its key, and answer with the connection that it accepted.
+        """
 
         def ask(timeout_s: float) -> SocketInfo:
             answer = self._call("POST", "/accept", {"timeout": timeout_s}).json()
@@ -63,6 +72,9 @@ class Socket(Transfer, Options):
     def connect(self, address: SocketAddress | Address, /) -> None:
         """Connect to a peer.
 
+        If the daemon goes away meanwhile and a keeper is there, the attempt goes on in the kernel: when the
+        successor answers, it is asked how far that got, and connects only if it never began.
+
         Raises:
             TimeoutError: The time is over; the attempt goes on in the daemon, as it would locally.
             BlockingIOError: EINPROGRESS, with a timeout of 0.
@@ -75,7 +87,7 @@ class Socket(Transfer, Options):
             if next(rounds) and self.snapshot.family != "unix":
                 self._finish_connect(wait_s)
             else:
-                self._refresh("POST", "/connect", {"address": to, "timeout": wait_s})
+                self._begin_connect(to, wait_s)
 
         wait(ask, self._timeout_s)
 
@@ -201,11 +213,33 @@ class Socket(Transfer, Options):
         call = Call("POST", f"/v1/sockets/{self.fd}/take", body=body, if_match=self.cookie)
         answer, (taken,) = take(self._exchange, call, 1)
         try:
-            self.snapshot = SocketInfo.from_json(answer.json())
+            if answer is not None:
+                self.snapshot = SocketInfo.from_json(answer.json())
         except BaseException:
             taken.close()
             raise
         return taken
+
+    def _begin_connect(self, to: Mapping[str, Any] | str, wait_s: float) -> None:
+        """Connect; where the daemon went away, go on from what has become of the attempt."""
+        deadline = time.monotonic() + wait_s
+        for left in reversed(range(MOST_BROKEN)):
+            try:
+                self._refresh("POST", "/connect", {"address": to, "timeout": wait_s})
+            except (ApiError, ConnectionLostError) as error:
+                if not left or (isinstance(error, ApiError) and not is_leaving(error)):
+                    raise
+            else:
+                return
+            wait_s = max(deadline - time.monotonic(), _SHORTEST_WAIT_S) if wait_s else 0.0
+            # Asked with If-Match: EBADF or ESTALE if the socket ended with the daemon.
+            state = self.info().state
+            if self.snapshot.type in _CONNECTIONLESS or state in ("created", "bound"):
+                continue
+            if not wait_s and state == "connecting":
+                raise OSError(errno.EINPROGRESS, os.strerror(errno.EINPROGRESS))
+            self._finish_connect(wait_s)
+            return
 
     def _finish_connect(self, timeout_s: float) -> None:
         """Wait for an attempt that is under way, and raise what became of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
+import itertools
 import json
 import os
 import socket
@@ -12,15 +13,26 @@ import struct
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any, Final
 
+from socketd_client.calls import Call
 from socketd_client.descriptors import MOST_DESCRIPTORS, close_all, receiving
-from socketd_client.errors import BadAnswerError, ConnectionLostError, api_error, connect_error
+from socketd_client.errors import (
+    BadAnswerError,
+    ConnectionLostError,
+    SocketdError,
+    api_error,
+    connect_error,
+)
 from socketd_client.problem import read_problem
+from socketd_client.repeating import MOST_BROKEN
 from socketd_client.transport import connect_unix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from socketd_client.exchange import Answer, Call, Exchange
+    from socketd_client.calls import Answer
+    from socketd_client.descriptors import Received
+    from socketd_client.exchange import Exchange
+    from socketd_client.repeating import Attempt
 
 _COUNT: Final = "Socket-Descriptors"
 _LENGTH: Final = struct.Struct(">I")
@@ -29,8 +41,12 @@ _FIRST_BAD_STATUS: Final = 300
 _PROBLEM: Final = {"Content-Type": "application/problem+json"}
 
 
-def take(exchange: Exchange, call: Call, count: int) -> tuple[Answer, list[socket.socket]]:
+def take(exchange: Exchange, call: Call, count: int) -> tuple[Answer | None, list[socket.socket]]:
     """Send a take of ``count`` sockets; return the answer and the sockets, which are the caller's.
+
+    A take is sent again if the connection breaks: that changes nothing. With ``release`` the daemon forgets
+    its own once all have been read, so it is sent again only as long as some have not; and if all have come,
+    they are returned without an answer (``None``), for they may be the only ones.
 
     Raises:
         OSError: EMFILE, they do not fit into this process. A release is then not even asked for.
@@ -38,15 +54,39 @@ def take(exchange: Exchange, call: Call, count: int) -> tuple[Answer, list[socke
     """
     body: Any = call.body or {}
     with receiving(room=count if body.get("release") else 0) as received:
-        answer = exchange.send(call)
+        answer = _released(exchange, call, received, count) if body.get("release") else exchange.send(call)
         descriptors = received.detach()
-    announced = answer.headers.get(_COUNT)
+    announced = str(count) if answer is None else answer.headers.get(_COUNT)
     if announced != str(len(descriptors)) or len(descriptors) != count:
         close_all(descriptors)
         raise BadAnswerError(
             f"{count} descriptors were asked for, {announced} announced, {len(descriptors)} came"
         )
+    if answer is None and call.if_match is not None:
+        _release_again(exchange, call, count)
     return answer, _sockets(descriptors, is_blocking=bool(body.get("blocking")))
+
+
+def _released(exchange: Exchange, call: Call, received: Received, count: int) -> Answer | None:
+    for broken in itertools.count(1):
+        # Looked at after each: the next answer closes what came before it.
+        try:
+            return exchange.send(call)
+        except ConnectionLostError:
+            if received.count == count:
+                return None
+            if broken == MOST_BROKEN:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _release_again(exchange: Exchange, call: Call, count: int) -> None:
+    """Have a daemon that died before it forgot the socket, or its successor, forget it: what comes is closed.
+
+    ``If-Match`` makes sure that it is this socket; that there is none (404) is how it should be.
+    """
+    with contextlib.suppress(SocketdError, OSError), receiving(room=count):
+        exchange.send(call)
 
 
 def _sockets(descriptors: list[int], *, is_blocking: bool) -> list[socket.socket]:
@@ -76,35 +116,40 @@ def give(
         TransportError: There was no answer; it has kept none, or all.
     """
     endpoint = exchange.endpoint
-    if endpoint.socket_path is None:
+    path = endpoint.socket_path
+    if path is None:
         raise OSError(errno.EOPNOTSUPP, "descriptors travel over the daemon's Unix socket, not over TCP")
     for fd in descriptors:
         os.fstat(fd)  # EBADF now, and not in the middle
-    try:
-        sock = connect_unix(endpoint.socket_path, exchange.timeout_s)
-    except OSError as error:
-        raise connect_error(endpoint.url, error) from error
-    with sock:
+
+    def make(attempt: Attempt) -> Any:
         try:
-            _switch(sock, existing_ok=existing_ok)
-            status, body = _hand_over(sock, descriptors, offers)
-        except (OSError, HTTPException) as error:
-            if isinstance(error, BadAnswerError | ConnectionLostError):
+            sock = connect_unix(path, exchange.timeout_s)
+        except OSError as error:
+            raise connect_error(endpoint.url, error) from error
+        with sock:
+            try:
+                _switch(sock, attempt)
+                status, body = _hand_over(sock, descriptors, offers)
+            except SocketdError:  # a refusal may be an OSError, too
                 raise
-            raise ConnectionLostError(
-                f"the connection to {endpoint.url} broke while giving: {error}",
-                reason=error if isinstance(error, OSError) else None,
-            ) from error
-    if status >= _FIRST_BAD_STATUS:
-        raise api_error(read_problem(status, _PROBLEM, json.dumps(body).encode()))
-    return body
+            except (OSError, HTTPException) as error:
+                raise ConnectionLostError(
+                    f"the connection to {endpoint.url} broke while giving: {error}",
+                    reason=error if isinstance(error, OSError) else None,
+                ) from error
+        if status >= _FIRST_BAD_STATUS:
+            raise api_error(read_problem(status, _PROBLEM, json.dumps(body).encode()))
+        return body
+
+    query = {"existing": "ok"} if existing_ok else None
+    return exchange.insist(Call("POST", "/v1/sockets/give", query), make)
 
 
-def _switch(sock: socket.socket, *, existing_ok: bool) -> None:
-    query = "?existing=ok" if existing_ok else ""
+def _switch(sock: socket.socket, attempt: Attempt) -> None:
     sock.sendall(
-        f"POST /v1/sockets/give{query} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: socketd-client\r\n"
-        "Connection: Upgrade\r\nUpgrade: socketd-give\r\n\r\n".encode()
+        f"POST {attempt.call.target()} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: socketd-client\r\n"
+        f"Idempotency-Key: {attempt.key}\r\nConnection: Upgrade\r\nUpgrade: socketd-give\r\n\r\n".encode()
     )
     # Its buffer may read ahead, but the daemon says nothing more before the manifest has come.
     with HTTPResponse(sock, method="POST") as response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import responses
 from typing import Any, Final
 
@@ -39,20 +39,32 @@ class Problem:
 def read_problem(status: int, headers: Mapping[str, str], body: bytes) -> Problem:
     """Read a refusal, whoever wrote it: what is missing or malformed is filled from the status."""
     data = _loads(body) if "json" in headers.get("Content-Type", "") else {}
+    found = problem_from(
+        {**data, "status": status, "detail": _text(data, "detail") or _first_line(body, data)}
+    )
+    return replace(
+        found,
+        request_id=headers.get("X-Request-Id") or found.request_id,
+        retry_after_s=_seconds(headers.get("Retry-After")),
+    )
+
+
+def problem_from(data: Mapping[str, Any]) -> Problem:
+    """Read a problem that stands in another document, with the status it would have as an answer."""
+    status, index = data.get("status"), data.get("index")
+    status = status if isinstance(status, int) else 0
     title = _text(data, "title") or responses.get(status, f"HTTP status {status}")
-    index = data.get("index")
     return Problem(
         status=status,
         title=title,
-        detail=_text(data, "detail") or _first_line(body, data) or title,
+        detail=_text(data, "detail") or title,
         code=_text(data, "code") or "",
         errno=_text(data, "errno"),
         syscall=_text(data, "syscall"),
         hint=_text(data, "hint"),
         socket=None if data.get("socket") is None else str(data["socket"]),
         index=index if isinstance(index, int) else None,
-        request_id=headers.get("X-Request-Id") or _text(data, "instance"),
-        retry_after_s=_seconds(headers.get("Retry-After")),
+        request_id=_text(data, "instance"),
         members=_members(data.get("members")),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from socketd_client.exchange import TEXT, Call
+from socketd_client.calls import TEXT, Call
 from socketd_client.records import Descriptor, DescriptorDetail, ProcessInfo
 from socketd_client.wire import listed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from socketd_client.addresses import Address, address_from_json
 from socketd_client.wire import Record, decoded, each
@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Owner(Record):
-    """Who created or gave a socket; ``user`` is ``None`` where the uid has no name."""
+    """Who created or gave a socket: a user, a token or a client certificate; the others are ``None``.
 
-    uid: int
+    ``user`` is ``None`` also where the uid has no name.
+    """
+
+    uid: int | None = None
     user: str | None = None
+    token: str | None = None
+    certificate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ class SocketInfo(Record):
         state: created, bound, listening, connecting, connected, peer-closed, shut-read, shut-write, shut,
             closed or error; derived from the kernel when asked.
         accepted_from: The listener's ``fd``.
-        kept: Who holds it: ``daemon``, ``keeper``, ``systemd``.
+        kept: Who has it: ``daemon`` alone, ``keeper`` too, or a third as well, ``supervisor``, ``systemd``.
+        persist: ``"boot"`` if it is made again after a reboot, else ``False``.
         taken: How often its descriptor was handed out, ``taken_by`` to whom last.
     """
 
@@ -77,7 +83,7 @@ class SocketInfo(Record):
     accepted_from: int | None = None
     created_at: datetime | None = field(default=None, metadata=decoded(datetime.fromisoformat))
     kept: str = "daemon"
-    persist: bool | str = False
+    persist: str | Literal[False] = False
     taken: int = 0
     taken_by: Taker | None = field(default=None, metadata=decoded(Taker.from_json))
     proc: ProcPaths | None = field(default=None, metadata=decoded(ProcPaths.from_json))
@@ -140,12 +146,19 @@ class Caller(Record):
     gid: int | None = None
     pid: int | None = None
     user: str | None = None
+    token: str | None = None
+    certificate: str | None = None
     via: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceInfo(Record):
-    """The daemon's description of itself."""
+    """The daemon's description of itself.
+
+    Attributes:
+        keeper: ``up`` if held sockets outlive the daemon, ``away`` if the keeper is not there for now,
+            ``none`` if there is no keeper.
+    """
 
     service: str
     version: str
@@ -154,6 +167,7 @@ class ServiceInfo(Record):
     api_versions: tuple[str, ...] = field(default=(), metadata=decoded(tuple))
     extensions: frozenset[str] = field(default=frozenset(), metadata=decoded(frozenset))
     sockets: int = 0
+    keeper: str = "none"
     limits: Limits = field(default=Limits(), metadata=decoded(Limits.from_json))
     links: Mapping[str, str] | None = None
     caller: Caller | None = field(default=None, metadata=decoded(Caller.from_json))

@@ -9,14 +9,15 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from socketd_client import constants
+from socketd_client.calls import JSON, Call
 from socketd_client.errors import ApiTimeoutError
-from socketd_client.exchange import JSON, Call
 from socketd_client.records import SocketInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from socketd_client.exchange import Answer, Exchange
+    from socketd_client.calls import Answer
+    from socketd_client.exchange import Exchange
 
 # A wait goes on for ever by asking again this often; below what any daemon caps a wait at.
 _ROUND_S: Final = 30.0

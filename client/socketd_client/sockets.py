@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 from urllib.parse import quote
 
 from socketd_client import constants
-from socketd_client.exchange import Call
+from socketd_client.calls import Call
 from socketd_client.handle import Socket
 from socketd_client.records import SocketInfo
 from socketd_client.specification import SocketSpec, spec_json
@@ -52,7 +52,11 @@ class Sockets:
     def create(self, *, name: str | None = None, **spec: Unpack[SocketSpec]) -> Socket:
         """Create a socket and, in the same request, bind it and connect it or make it listen.
 
-        A type with ``SOCK_NONBLOCK`` gives a handle that does not wait.
+        A type with ``SOCK_NONBLOCK`` gives a handle that does not wait. With ``persist="boot"`` and a name,
+        it is made again after a reboot.
+
+        If the connection breaks it is sent again, also to the daemon's successor where there is a keeper:
+        both know the request by its key, and answer with the socket that it made.
         """
         body = spec_json(spec)
         if name is not None:
@@ -62,7 +66,7 @@ class Sockets:
     def create_many(self, count: int, *, name: str | None = None, **spec: Unpack[SocketSpec]) -> list[Socket]:
         """Create ``count`` sockets alike, or none: the error has the ``problem.index`` of the one refused.
 
-        With a name they are called ``NAME.0``, ``NAME.1`` and so on.
+        With a name they are called ``NAME.0``, ``NAME.1`` and so on. Sent again as ``create`` is.
         """
         body = {**spec_json(spec), "count": count}
         if name is not None:
@@ -73,6 +77,8 @@ class Sockets:
 
     def ensure(self, name: str, **spec: Unpack[SocketSpec]) -> Socket:
         """Return the socket of this name, made now if there is none.
+
+        If the connection breaks it is sent again: the second time finds what the first one made.
 
         Raises:
             FileExistsError: There is one, with another specification; ``members`` says where they differ.
@@ -87,7 +93,7 @@ class Sockets:
         *,
         names: Sequence[str] | None = None,
     ) -> tuple[Socket, Socket]:
-        """Create two sockets connected to each other."""
+        """Create two sockets connected to each other. Sent again as ``create`` is."""
         body: dict[str, Any] = {"family": constants.family_name(family), "type": constants.type_name(type)}
         body["protocol"] = protocol
         if names is not None:

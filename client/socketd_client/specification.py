@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from socketd_client import constants
 from socketd_client.naming import guessed_address, wire_address
@@ -19,7 +19,8 @@ class SocketSpec(TypedDict, total=False):
     ``family``, ``type`` and ``protocol`` are names (``"inet6"``) or numbers (``socket.AF_INET6``). ``bind``
     and ``connect`` are tuples as the ``socket`` module has them, text (``"127.0.0.1:80"``, ``"@abstract"``,
     ``"/run/x.sock"``), records, or an object of the API (``{"service": "3490", "flags": ["AI_PASSIVE"]}``).
-    ``options`` are set before ``bind``. ``timeout`` is for ``connect``, in seconds.
+    ``options`` are set before ``bind``. ``timeout`` is for ``connect``, in seconds. ``persist="boot"`` keeps
+    the specification, and the socket is made again by it after a reboot; that needs a name.
     """
 
     family: int | str | None
@@ -30,7 +31,7 @@ class SocketSpec(TypedDict, total=False):
     listen: int | bool | Mapping[str, Any] | None
     options: Mapping[str, Any] | None
     timeout: float | None
-    persist: bool | str | None
+    persist: Literal["boot", False] | None
 
 
 def spec_json(spec: SocketSpec) -> dict[str, Any]:

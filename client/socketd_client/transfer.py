@@ -8,9 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from socketd_client.addresses import SocketAddress, address_from_json
+from socketd_client.calls import BYTES
 from socketd_client.constants import message_flag_names
 from socketd_client.errors import BadAnswerError
-from socketd_client.exchange import BYTES
 from socketd_client.naming import address_text, wire_address
 from socketd_client.reference import HeldSocket, wait
 from socketd_client.wire import listed

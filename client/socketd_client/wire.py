@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from socketd_client.errors import BadAnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 _DECODE: Final = "decode"
 
@@ -48,6 +49,8 @@ class Record:
         Raises:
             BadAnswerError: A member that this version cannot do without is missing or malformed.
         """
+        if not isinstance(data, Mapping):  # a record without members that must be there would not notice
+            raise BadAnswerError(f"the answer is no {cls.__name__}: {type(data).__name__}")
         members: dict[str, Any] = {}
         kind: Any = cls
         try:

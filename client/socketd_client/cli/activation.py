@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _LISTEN: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 # How to reach the daemon is no business of the program's; a token least of all.
-_OURS: Final = ("SOCKETD_URL", "SOCKETD_TOKEN")
+_OURS: Final = ("SOCKETD_URL", "SOCKETD_TOKEN", "SOCKETD_CA", "SOCKETD_CERT", "SOCKETD_KEY")
 _PLACE: Final = re.compile(r"\{fd:([^{}]*)\}")
 # Python ignores these, and what is ignored stays ignored over exec (signal(7)).
 _IGNORED: Final = (signal.SIGPIPE, signal.SIGXFSZ)

@@ -33,7 +33,7 @@ Sockets are named, or meant by their descriptor number in the daemon.
 
 Addresses and environment:
   127.0.0.1:80  [::1]:80  localhost:80  :80  /run/x.sock  @abstract  vsock:2:1234
-  SOCKETD_URL, SOCKETD_TOKEN, NO_COLOR
+  SOCKETD_URL, SOCKETD_TOKEN, SOCKETD_CA, SOCKETD_CERT, SOCKETD_KEY, NO_COLOR
 
 Exit status: 0 done, 1 refused, 2 wrong usage, 124 the time is over, 126 and 127 as shells do
 """
@@ -105,6 +105,9 @@ def _show_version(ctx: click.Context, _param: click.Parameter, is_wanted: bool) 
     "--url", envvar="SOCKETD_URL", metavar="URL", help="unix:///path, http://host:port or https://host"
 )
 @click.option("--token", envvar="SOCKETD_TOKEN", metavar="TOKEN", help="Over TCP; safer in the environment.")
+@click.option("--ca", envvar="SOCKETD_CA", metavar="FILE", help="https: who vouches for the daemon.")
+@click.option("--cert", envvar="SOCKETD_CERT", metavar="FILE", help="https: your certificate.")
+@click.option("--key", envvar="SOCKETD_KEY", metavar="FILE", help="https: its key, if in another file.")
 @click.option(
     "--version",
     is_flag=True,
@@ -114,10 +117,11 @@ def _show_version(ctx: click.Context, _param: click.Parameter, is_wanted: bool) 
     help="Show the version and exit.",
 )
 @click.pass_context
-def socketctl(ctx: click.Context, url: str | None, token: str | None) -> None:
+def socketctl(ctx: click.Context, /, url: str | None, token: str | None, **files: str | None) -> None:
     """Own sockets through socketd, see them, talk through them, hand them to programs."""
     session = ctx.ensure_object(Session)
     session.choose(url or None, token or None)
+    session.trust(*(files[name] or None for name in ("ca", "cert", "key")))
     ctx.with_resource(session)
 
 

@@ -10,6 +10,9 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "ls": ("listing", "List held sockets."),
         "show": ("listing", "Show one socket and what the kernel knows about it."),
         "fds": ("listing", "Draw the daemon's descriptor table."),
+        "events": ("events", "Follow what happens to sockets."),
+        "whoami": ("whoami", "Show who the daemon takes you for, and what you may."),
+        "names": ("names", "List names, what is made again at boot, and why it was not; delete them."),
         "options": ("options", "List, get and set socket options."),
     },
     "Make and end": {

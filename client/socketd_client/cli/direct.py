@@ -13,13 +13,15 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from socketd_client.cli.failures import CommandError, errno_text
+from socketd_client.cli.failures import CommandError, LostError, errno_text
 from socketd_client.descriptors import MOST_DESCRIPTORS, close_all, unpack_rights
 from socketd_client.unix_url import unix_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+
+    from socketd_client.errors import ApiError
 
 _ROOM: Final = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
 _CHUNK: Final = 65536
@@ -31,6 +33,7 @@ _FIRST_BAD: Final = 300
 # instead.
 _REFUSED_FOR_S: Final = 0.5
 _PAUSE_S: Final = 0.02
+_ATTEMPTS: Final = 4
 
 
 class Reply(NamedTuple):
@@ -82,14 +85,18 @@ class Direct:
 
     def __init__(self, path: str, timeout_s: float) -> None:
         self._path = path
+        self._timeout_s = timeout_s
         self._pending = b""
         self._fds: list[int] = []
-        self._sock = _connect(path, timeout_s)
+        self._sock = _connect(path, timeout_s, away_s=_REFUSED_FOR_S)
 
     def ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, about: str | None = None
     ) -> Reply:
         """Send a request; return its answer, with the descriptors of its interim responses.
+
+        It is sent again to a daemon that says that it goes away, for that did nothing; and if the connection
+        breaks where twice is as once: a GET, a PUT, a take that does not release.
 
         Args:
             method: Of the request.
@@ -99,26 +106,37 @@ class Direct:
 
         Raises:
             ApiError: The daemon refuses; descriptors that came nevertheless are closed.
+            LostError: The connection broke; descriptors that came are kept, for ``rescued``.
             CommandError: There was no whole answer.
         """
-        raw = b"" if body is None else json.dumps(body).encode()
-        head = (
-            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: socketctl\r\n"
-            f"Accept: application/json\r\nAccept-Descriptors: yes\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n"
-        )
-        try:
-            self._sock.sendall(head.encode("latin-1") + raw)
-            status, headers = self._head()
-            content = self._exactly(_length(headers))
-        except TimeoutError as error:
-            raise CommandError(f"socketd at {self._path} did not answer in time") from error
-        except OSError as error:
-            raise CommandError(f"the connection to {self._path} broke: {errno_text(error)}") from error
-        if status >= _FIRST_BAD:
+        request = _request(method, path, body)
+        is_take = path.endswith("/take") and not (body or {}).get("release")
+        is_harmless = method in ("GET", "PUT") or is_take
+        deadline = time.monotonic() + self._timeout_s
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                status, headers, content = self._exchange(request)
+            except LostError:
+                if not left or not is_harmless or time.monotonic() > deadline:
+                    raise
+                self._begin_anew()
+                continue
+            if status < _FIRST_BAD:
+                return Reply(status, headers, content, self._received(headers))
             self._drop()
-            raise _refusal(status, headers, content, about)
-        return Reply(status, headers, content, self._received(headers))
+            _wait_or_raise(_refusal(status, headers, content, about), deadline if left else 0.0)
+            self._begin_anew()
+        raise AssertionError("unreachable")
+
+    def rescued(self, count: int) -> tuple[int, ...]:
+        """Return the descriptors that came although the connection broke, if all ``count`` did, else none.
+
+        The caller owns them. After a release they may be the only ones.
+        """
+        if len(self._fds) != count:
+            return ()
+        fds, self._fds = tuple(self._fds), []
+        return fds
 
     def close(self) -> None:
         """Close the connection, and descriptors that nobody took."""
@@ -134,6 +152,23 @@ class Direct:
     ) -> None:
         """Close the connection."""
         self.close()
+
+    def _begin_anew(self) -> None:
+        """Connect again; waits while the daemon is away, since it was there a moment ago."""
+        self._drop()
+        self._pending = b""
+        self._sock.close()
+        self._sock = _connect(self._path, self._timeout_s, away_s=self._timeout_s)
+
+    def _exchange(self, request: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        try:
+            self._sock.sendall(request)
+            status, headers = self._head()
+            return status, headers, self._exactly(_length(headers))
+        except TimeoutError as error:
+            raise CommandError(f"socketd at {self._path} did not answer in time") from error
+        except OSError as error:
+            raise LostError(f"the connection to {self._path} broke: {errno_text(error)}") from error
 
     def _head(self) -> tuple[int, dict[str, str]]:
         """Read up to the end of the final answer's head, over interim ones, which carry the descriptors."""
@@ -167,7 +202,7 @@ class Direct:
                 "the kernel dropped descriptors on the way (MSG_CTRUNC)", hint="raise the limit: ulimit -n"
             )
         if not data:
-            raise CommandError(f"socketd at {self._path} ended the connection before its answer")
+            raise LostError(f"socketd at {self._path} ended the connection before its answer")
         self._pending += data
 
     def _received(self, headers: Mapping[str, str]) -> tuple[int, ...]:
@@ -182,8 +217,24 @@ class Direct:
         self._fds.clear()
 
 
-def _connect(path: str, timeout_s: float) -> socket.socket:
-    deadline = time.monotonic() + min(timeout_s, _REFUSED_FOR_S)
+def _request(method: str, path: str, body: Mapping[str, Any] | None) -> bytes:
+    raw = b"" if body is None else json.dumps(body).encode()
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: socketctl\r\n"
+        f"Accept: application/json\r\nAccept-Descriptors: yes\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n"
+    )
+    return head.encode("latin-1") + raw
+
+
+def _connect(path: str, timeout_s: float, *, away_s: float) -> socket.socket:
+    """Connect; for ``away_s`` a daemon that is not there is waited for."""
+    deadline = time.monotonic() + min(timeout_s, away_s)
+    # A daemon alone takes its socket file away at its end; a new command is told of that at once.
+    # EAGAIN is a full backlog (unix(7)).
+    absent: tuple[type[OSError], ...] = (ConnectionRefusedError, BlockingIOError)
+    if away_s > _REFUSED_FOR_S:
+        absent = (*absent, FileNotFoundError)
     while True:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -191,9 +242,7 @@ def _connect(path: str, timeout_s: float) -> socket.socket:
             sock.connect(path)
         except OSError as error:
             sock.close()
-            # EAGAIN is a full backlog (unix(7)).
-            is_busy = isinstance(error, (ConnectionRefusedError, BlockingIOError))
-            if is_busy and time.monotonic() < deadline:
+            if isinstance(error, absent) and time.monotonic() < deadline:
                 time.sleep(_PAUSE_S)
                 continue
             from socketd_client.errors import connect_error  # noqa: PLC0415 - only when it failed
@@ -212,7 +261,7 @@ def _length(headers: Mapping[str, str]) -> int:
     return int(text)
 
 
-def _refusal(status: int, headers: Mapping[str, str], body: bytes, about: str | None) -> Exception:
+def _refusal(status: int, headers: Mapping[str, str], body: bytes, about: str | None) -> ApiError:
     from dataclasses import replace  # noqa: PLC0415 - only when it was refused
 
     from socketd_client.errors import api_error  # noqa: PLC0415
@@ -220,3 +269,12 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, about: str | 
 
     problem = read_problem(status, headers, body)
     return api_error(problem if about is None else replace(problem, socket=about))
+
+
+def _wait_or_raise(refusal: ApiError, deadline: float) -> None:
+    """Leave a daemon that goes away alone for as long as it wants; raise any other refusal."""
+    from socketd_client.repeating import is_leaving, pause_s  # noqa: PLC0415 - only when it was refused
+
+    if not is_leaving(refusal) or time.monotonic() + pause_s(refusal) > deadline:
+        raise refusal
+    time.sleep(pause_s(refusal))

@@ -31,6 +31,10 @@ class CommandError(Exception):
         self.status = status
 
 
+class LostError(CommandError):
+    """The connection broke before the answer; the request may have been carried out."""
+
+
 def complain(message: str, hint: str | None = None) -> None:
     """Write a message as every command of the shell does."""
     lines = [f"socketctl: {message}", *([f"  hint: {hint}"] if hint else [])]

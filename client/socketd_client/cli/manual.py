@@ -74,6 +74,13 @@ Without either: this user's daemon if one runs, else unix:///run/socketd/api.soc
 .B SOCKETD_TOKEN
 The token that a daemon wants over TCP.
 .TP
+.BR SOCKETD_CA ,\  SOCKETD_CERT ,\  SOCKETD_KEY
+Files for https, as
+.BR \-\-ca ,
+.B \-\-cert
+and
+.BR \-\-key .
+.TP
 .B NO_COLOR
 If it is set and not empty, no colours are used on a terminal.
 .SH SEE ALSO

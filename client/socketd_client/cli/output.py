@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console
     from rich.table import Table
@@ -50,6 +50,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         click.echo(plain_table(columns, rows))
     else:
         console().print(rich_table(columns, rows))
+
+
+def owner_text(of: Mapping[str, Any]) -> str:
+    """Name an owner: the user, its number where it has no name, or the token or certificate."""
+    for kind in ("token", "certificate"):
+        if of.get(kind) is not None:
+            return f"{kind}:{of[kind]}"
+    return str(of.get("user") or of.get("uid", ""))
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -23,11 +23,16 @@ class Session:
         self.subject: str | None = None
         self._url: str | None = None
         self._token: str | None = None
+        self._files: tuple[str | None, str | None, str | None] = (None, None, None)
         self._client: Client | None = None
 
     def choose(self, url: str | None, token: str | None) -> None:
         """Say which daemon: ``None`` for this user's, else the system's; the token is for TCP."""
         self._url, self._token = url, token
+
+    def trust(self, ca: str | None, cert: str | None, key: str | None) -> None:
+        """Say which files are for ``https``, as ``endpoint.Trust`` has them."""
+        self._files = (ca, cert, key)
 
     @property
     def url(self) -> str:
@@ -42,9 +47,9 @@ class Session:
     def client(self) -> Client:
         """The SDK's client."""
         if self._client is None:
-            from socketd_client import Client  # noqa: PLC0415 - requests: 150 ms
+            from socketd_client import Client, Trust  # noqa: PLC0415 - requests: 150 ms
 
-            self._client = Client(self.url, token=self._token)
+            self._client = Client(self.url, token=self._token, trust=Trust(*self._files))
         return self._client
 
     def socket(self, ref: str, *, timeout_s: float | None = None) -> Socket:
@@ -56,10 +61,12 @@ class Session:
 
     def json(self, path: str, query: dict[str, Any] | None = None) -> Any:
         """Ask for a document as the API writes it, members that this version does not know included."""
-        from socketd_client.endpoint import Endpoint  # noqa: PLC0415
-        from socketd_client.exchange import Call, Exchange  # noqa: PLC0415
+        from socketd_client.calls import Call  # noqa: PLC0415
+        from socketd_client.endpoint import Endpoint, Trust  # noqa: PLC0415
+        from socketd_client.exchange import Exchange  # noqa: PLC0415
 
-        exchange = Exchange(Endpoint.parse(self.url), token=self._token, timeout_s=10.0)
+        endpoint = Endpoint.parse(self.url, Trust(*self._files))
+        exchange = Exchange(endpoint, token=self._token, timeout_s=10.0)
         try:
             return exchange.json(Call("GET", path, query))
         finally:

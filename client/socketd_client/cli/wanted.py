@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from socketd_client.cli.failures import CommandError
+from socketd_client.cli.failures import CommandError, LostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,12 +72,20 @@ def obtain(direct: Direct, wanted: Sequence[Wanted], *, blocking: bool) -> list[
 
 
 def take(direct: Direct, refs: Sequence[str], *, blocking: bool, release: bool = False) -> list[int]:
-    """Take sockets, descriptors in the order of ``refs``; the caller owns them."""
+    """Take sockets, descriptors in the order of ``refs``; the caller owns them.
+
+    A release whose connection breaks when all have come is done: the daemon may have forgotten its own.
+    """
     if not refs:
         return []
     asked = [int(ref) if ref.isdecimal() else ref for ref in refs]
     body = {"sockets": asked, "blocking": blocking, "release": release}
-    fds = direct.ask("POST", "/v1/sockets/take", body).fds
+    try:
+        fds = direct.ask("POST", "/v1/sockets/take", body).fds
+    except LostError:
+        fds = direct.rescued(len(refs)) if release else ()
+        if not fds:
+            raise
     if len(fds) != len(refs):
         raise CommandError(f"{len(refs)} sockets were asked for and {len(fds)} came")
     return list(fds)

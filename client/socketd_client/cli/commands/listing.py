@@ -13,11 +13,12 @@ from socketd_client.cli.completion import complete_reference
 from socketd_client.cli.shape import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from socketd_client.cli.session import Session
 
 COLUMNS: Final = ("FD", "NAME", "STATE", "FAMILY", "TYPE", "LOCAL", "PEER", "QUEUE", "OWNER", "TAKEN")
+WIDE: Final = (*COLUMNS, "KEPT", "PERSIST")
 FILTERS: Final = ("state", "family", "type", "name", "port", "owner")
 _PAGE: Final = 1000
 
@@ -31,6 +32,7 @@ _PAGE: Final = 1000
 @click.option("--owner", type=int, metavar="UID")
 @click.option("--json", "as_json", is_flag=True, help="As the API writes it.")
 @click.option("--quiet", "-q", is_flag=True, help="Only names, or numbers where there is no name.")
+@click.option("--wide", "-W", is_flag=True, help="Also who has it, and what is made again at boot.")
 @click.option("--watch", "-w", is_flag=True, help="Draw it again and again, until Ctrl-C.")
 @click.option(
     "--interval",
@@ -52,7 +54,7 @@ def ls_command(session: Session, /, **given: Any) -> None:
     """
     query = {name: given[name] for name in FILTERS if given[name] is not None}
     if given["watch"]:
-        _watch(session, query, given["interval"])
+        _watch(session, query, given["interval"], is_wide=given["wide"])
         return
     found = _all(session, query)
     if given["as_json"]:
@@ -61,7 +63,7 @@ def ls_command(session: Session, /, **given: Any) -> None:
         for one in found:
             click.echo(one.get("name") or one["fd"])
     else:
-        output.print_table(COLUMNS, [_row(one) for one in found])
+        output.print_table(*_table(found, is_wide=given["wide"]))
 
 
 @click.command("show", cls=Command)
@@ -116,19 +118,28 @@ def _all(session: Session, query: Mapping[str, Any]) -> list[dict[str, Any]]:
         asked["cursor"] = page["next_cursor"]
 
 
-def _watch(session: Session, query: Mapping[str, Any], interval_s: float) -> None:
+def _watch(session: Session, query: Mapping[str, Any], interval_s: float, *, is_wide: bool) -> None:
     if not sys.stdout.isatty():
         while True:
-            click.echo(output.plain_table(COLUMNS, [_row(one) for one in _all(session, query)]) + "\n")
+            click.echo(output.plain_table(*_table(_all(session, query), is_wide=is_wide)) + "\n")
             sys.stdout.flush()
             time.sleep(interval_s)
     from rich.live import Live  # noqa: PLC0415 - only for a terminal
 
     with Live(console=output.console(), auto_refresh=False, screen=True) as live:
         while True:
-            rows = [_row(one) for one in _all(session, query)]
-            live.update(output.rich_table(COLUMNS, rows), refresh=True)
+            table = _table(_all(session, query), is_wide=is_wide)
+            live.update(output.rich_table(*table), refresh=True)
             time.sleep(interval_s)
+
+
+def _table(
+    found: Sequence[Mapping[str, Any]], *, is_wide: bool
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Give the columns and the rows."""
+    if not is_wide:
+        return COLUMNS, [_row(one) for one in found]
+    return WIDE, [(*_row(one), str(one.get("kept") or ""), one.get("persist") or "") for one in found]
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
@@ -143,7 +154,7 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
         _address(one.get("local")),
         _address(one.get("peer")),
         queue,
-        str(owner.get("user") or owner.get("uid") or ""),
+        output.owner_text(owner),
         str(one.get("taken") or ""),
     )
 

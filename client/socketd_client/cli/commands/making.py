@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from socketd_client import Socket
     from socketd_client.cli.session import Session
+
+PERSIST: Final = {"boot": "boot", "no": False}
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
@@ -40,7 +42,11 @@ def specification(function: Function) -> Function:
             help="Set before binding, as SO_RCVBUF=65536.",
         ),
         click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="For --connect."),
-        click.option("--persist", is_flag=True, help="Keep its specification."),
+        click.option(
+            "--persist",
+            type=click.Choice(list(PERSIST)),
+            help="Make it again after a reboot, or not any more; needs a name.",
+        ),
         click.option("--json", "as_json", is_flag=True, help="Print it as the API writes it."),
         click.option("--quiet", "-q", is_flag=True, help="Print its number only."),
     )
@@ -83,6 +89,7 @@ def ensure_command(session: Session, /, name: str, **given: Any) -> None:
 
     Examples:
       socketctl ensure web --listen 0.0.0.0:8080
+      socketctl ensure web --listen 0.0.0.0:8080 --persist boot
       socketctl ensure dns --udp --bind 127.0.0.1:5353
     """
     session.subject = name
@@ -133,7 +140,7 @@ def _spec(given: dict[str, Any]) -> dict[str, Any]:
         for name in ("bind", "connect", "family", "protocol", "timeout")
         if given[name] is not None
     }
-    spec = {**spec, **wanted, "options": options or None, "persist": given["persist"] or None}
+    spec = {**spec, **wanted, "options": options or None, "persist": PERSIST.get(given["persist"])}
     return {name: value for name, value in spec.items() if value is not None}
 
 

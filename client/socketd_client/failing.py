@@ -1,0 +1,59 @@
+"""Which error it is when a request got no answer: what requests, urllib3 and ssl raised, turned into ours."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+import requests
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
+
+from socketd_client.errors import (
+    ConnectError,
+    ConnectionLostError,
+    TransportError,
+    TransportTimeoutError,
+    connect_error,
+)
+from socketd_client.interruption import causes
+
+# Of a connection that was there; any other error of TLS is of its beginning, before a request counts.
+_CUT_OFF: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+
+
+def transport_error(place: str, error: Exception) -> TransportError:
+    """Make the error for a request to ``place`` that was not answered."""
+    reason = _first_os_error(error)
+    refused = _tls_error(error)
+    if refused is not None:
+        return ConnectError(f"no TLS with {place}: {_tls_fault(refused)}", reason=refused)
+    for cause in causes(error):
+        if isinstance(cause, (NewConnectionError, ConnectTimeoutError)):
+            return connect_error(place, reason or OSError(str(cause)))
+        if isinstance(cause, ReadTimeoutError):
+            return TransportTimeoutError(f"socketd at {place} did not answer in time", reason=reason)
+    said = reason or error
+    return ConnectionLostError(f"the connection to {place} broke before the answer: {said}", reason=reason)
+
+
+def _tls_error(error: Exception) -> ssl.SSLError | None:
+    """Find what kept TLS from beginning; in TLS 1.3 a client hears of it only after its first request."""
+    for cause in causes(error):
+        # urllib3 puts it into its own error, and into no chain, when it comes while an answer is awaited.
+        for found in (cause, *cause.args):
+            if isinstance(found, ssl.SSLError) and not isinstance(found, _CUT_OFF):
+                return found
+    return None
+
+
+def _tls_fault(error: ssl.SSLError) -> str:
+    """Say what one side had against the other."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be trusted: {error.verify_message}"
+    return (error.reason or str(error)).lower().replace("_", " ")
+
+
+def _first_os_error(error: BaseException) -> OSError | None:
+    """Find the system call's own error; requests' are ``OSError`` too, so the innermost counts."""
+    found = [cause for cause in causes(error) if isinstance(cause, OSError)]
+    return found[-1] if found and not isinstance(found[-1], requests.RequestException) else None
