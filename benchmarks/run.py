@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import bulk
 import calls
 import exec_overhead
+import held
 import passing
 import startup
 import waits
@@ -27,6 +28,7 @@ BENCHMARKS: Final = {
     "waits": waits,
     "passing": passing,
     "exec_overhead": exec_overhead,
+    "held": held,
     "startup": startup,
 }
 README: Final = Path(__file__).with_name("README.md")

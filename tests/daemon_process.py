@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
 START_S = 60.0  # bounds of what takes tenths of a second, on a machine that does much else
 STOP_S = 30.0
-BROUGHT_ALONG = ("SOCKETD_", "LISTEN_", "NOTIFY_", "WATCHDOG_", "XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY")
+BROUGHT_ALONG = (
+    "SOCKETD_",
+    "LISTEN_",
+    "NOTIFY_",
+    "WATCHDOG_",
+    "XDG_RUNTIME_DIR",
+    "RUNTIME_DIRECTORY",
+    "XDG_STATE_HOME",
+    "STATE_DIRECTORY",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,8 @@ class DaemonProcess:
         pass_fds: What that command inherits, under the same numbers.
     """
 
+    COMMAND = "serve"
+
     def __init__(
         self,
         folder: Path,
@@ -82,12 +93,13 @@ class DaemonProcess:
         try:
             notify_path = str(folder / f"notify{nth}")
             self._notifications.bind(notify_path)
+            ours = {"NOTIFY_SOCKET": notify_path, "XDG_STATE_HOME": str(folder / "state")}
             command = [
                 *launcher,
                 sys.executable,
                 "-m",
                 "socketd",
-                "serve",
+                self.COMMAND,
                 "--listen",
                 self.socket_path,
                 *flags,
@@ -95,7 +107,7 @@ class DaemonProcess:
             with self.log_path.open("wb") as log:
                 self.process = subprocess.Popen(
                     command,
-                    env=child_environment({"NOTIFY_SOCKET": notify_path, **(environ or {})}),
+                    env=child_environment({**ours, **(environ or {})}),
                     pass_fds=pass_fds,
                     start_new_session=True,  # a process group of its own, for Ctrl-C
                     stdin=subprocess.DEVNULL,

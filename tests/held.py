@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import _socket
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from socketd.access.caller import Caller
 from socketd.core import address_text
 from socketd.core.creation import Specification
+from socketd.core.keeping import ALONE
 from socketd.core.options import lookup
+from socketd.core.owner import Owner
 from socketd.core.table import Origin
 from socketd.core.waiting import Patience
-from socketd.service import Call, Limits, build
+from socketd.service import NO_ARCHIVE, Call, Limits, build
+from socketd.service.guard import Fixed
+from tests.policies import policy
 from tests.waiters import PollWaiter
 
 if TYPE_CHECKING:
@@ -21,11 +26,36 @@ if TYPE_CHECKING:
     from typing import Any
 
     from socketd.core.entry import Entry
-    from socketd.core.seams import Resolver, SocketFactory
+    from socketd.core.seams import Keeper, Resolver, SocketFactory
+    from socketd.service import Archive
+    from socketd.service.guard import InForce
 
 FIRST = 200  # above what a test run has open for itself
 ROOT, ANN, BOB = 0, 1000, 1001
 LOOPBACK = "127.0.0.1:0"
+
+
+EVERYBODY_MAY = Fixed(
+    policy(
+        "\n".join(
+            [
+                "[[rule]]",
+                'name = "anyone"',
+                "anyone = true",
+                *(f'{grant} = "*"' for grant in ("families", "types", "protocols", "bind", "connect")),
+                *(f'{grant} = "*"' for grant in ("options", "names")),
+                *(f"{grant} = true" for grant in ("take", "give", "persist")),
+                "[[rule]]",
+                'name = "root"',
+                "uid = 0",
+                'see = "all"',
+                "adopt_pid = true",
+                "metrics = true",
+            ]
+        )
+    )
+)
+"""Who asks may do everything; what sockets they see, and whose, is as ever."""
 
 
 class ManualClock:
@@ -79,23 +109,39 @@ class Held:
         limits: Limits | None = None,
         resolver: Resolver = socket.getaddrinfo,
         factory: SocketFactory = _socket.socket,
+        keeper: Keeper = ALONE,
+        archive: Archive = NO_ARCHIVE,
+        policies: InForce | None = None,
     ) -> None:
         self.clock = ManualClock()
         self.waiter = PollWaiter()
         self.service = build(
-            limits or Limits(),
+            replace(limits or Limits(), first_number=FIRST),
             resolver=resolver,
             clock=self.clock,
-            numbers_first=FIRST,
             factory=factory,
+            keeper=keeper,
+            archive=archive,
+            policies=policies or EVERYBODY_MAY,
         )
         self.table = self.service.table
 
     def call(
-        self, uid: int = ROOT, *, waiter: PollWaiter | None = None, expected: frozenset[int] | None = None
+        self,
+        uid: int = ROOT,
+        *,
+        waiter: PollWaiter | None = None,
+        expected: frozenset[int] | None = None,
+        key: str | None = None,
     ) -> Call:
         """Make a request of somebody."""
-        return Call(Caller(uid, uid, None, "unix"), waiter or self.waiter, expected)
+        return Call(
+            Caller(Owner(uid), uid, frozenset({uid}), None, "unix"),
+            waiter or self.waiter,
+            self.service.guard,
+            expected,
+            key,
+        )
 
     def patience(self, timeout_s: float = 10.0, waiter: PollWaiter | None = None) -> Patience:
         """Be ready to wait that long from now."""
@@ -105,7 +151,7 @@ class Held:
         self, wanted: Specification, *, uid: int = ROOT, name: str | None = None, timeout_s: float = 10.0
     ) -> Entry:
         """Create one socket through the service."""
-        return self.service.sockets.create(self.call(uid), wanted, Origin(uid, name), timeout_s)
+        return self.service.sockets.create(self.call(uid), wanted, Origin(Owner(uid), name), timeout_s)
 
     def tcp(self, *, uid: int = ROOT, name: str | None = None) -> Entry:
         """Create a fresh TCP socket."""
@@ -121,7 +167,8 @@ class Held:
 
     def pair(self, kind: int = socket.SOCK_STREAM) -> tuple[Entry, Entry]:
         """Hold a Unix socket pair."""
-        return self.service.sockets.pair(self.call(), socket.AF_UNIX, kind, 0, (None, None))
+        left, right = self.service.sockets.pair(self.call(), socket.AF_UNIX, kind, 0, (None, None))
+        return left, right
 
     def connection(self) -> tuple[Entry, Entry]:
         """Hold both ends of a TCP connection: who connected, and who was accepted."""

@@ -1,7 +1,9 @@
-"""The daemon of ``tests/daemon_process.py`` for the tests of this folder."""
+"""The daemon of ``tests/daemon_process.py`` and the machines of this folder, for its tests."""
 
 from __future__ import annotations
 
 from tests.daemon_process import daemon, fresh_daemon
+from tests.system.package import installed, package, wheels
+from tests.system.systemd_container import container
 
-__all__ = ["daemon", "fresh_daemon"]
+__all__ = ["container", "daemon", "fresh_daemon", "installed", "package", "wheels"]

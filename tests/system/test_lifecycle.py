@@ -178,7 +178,7 @@ def test_end_closes_what_is_held_and_leaves_no_path(fresh_daemon, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU], ids=lambda number: number.name
+    "number", [signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU], ids=lambda number: number.name
 )
 @pytest.mark.parametrize("whom", ["master", "worker"])
 def test_signal_that_would_lose_or_double_sockets_is_refused(daemon, number, whom):

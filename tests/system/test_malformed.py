@@ -63,7 +63,10 @@ def test_what_is_no_request_is_a_problem_and_ends_the_connection(daemon, raw, st
     assert daemon.request("GET", "/healthz").status == 200
 
 
-CHUNKED = b"POST /v1/sockets HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = (
+    b"POST /v1/sockets HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 
 
 @pytest.mark.parametrize("chunks", [b"zz\r\n", b"-1\r\n", b"2\r\n{}x\r\n0\r\n\r\n"])

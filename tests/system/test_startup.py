@@ -178,7 +178,7 @@ def test_socket_of_systemd_that_does_not_listen_is_refused(activated):
         (
             ["serve", "--tcp", "0.0.0.0:80"],
             {},
-            "--tcp: '0.0.0.0:80' is not HOST:PORT on the loopback interface",
+            "--tcp: tcp 0.0.0.0:80 is beyond the loopback interface",
         ),
         (["serve"], {"SOCKETD_LOG_LEVEL": "loud"}, "SOCKETD_LOG_LEVEL: 'loud' is not one of debug, info"),
         (["serve", "--config", "/nowhere/x.toml"], {}, "/nowhere/x.toml: No such file or directory"),
@@ -199,7 +199,13 @@ def test_bad_configuration_is_one_line_and_exit_status_2(arguments, environ, say
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(None, "No such file or directory"), ("two words\n", "what it holds is not letters")],
+    [
+        (None, "No such file or directory"),
+        ("two words\n", "not TOML: "),
+        ("sesame\n", "it holds a token, and should hold its hash: 'socketd token NAME --stdin < "),
+        ("", "it has no [[token]]"),
+        ('[[token]]\nname = "ci"\nsha256 = "ab"\n', "token 1 (ci): its sha256 is not"),
+    ],
 )
 def test_token_file_that_cannot_be_is_refused(tmp_path, content, says):
     path = tmp_path / "token"
