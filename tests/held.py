@@ -35,26 +35,16 @@ ROOT, ANN, BOB = 0, 1000, 1001
 LOOPBACK = "127.0.0.1:0"
 
 
-EVERYBODY_MAY = Fixed(
-    policy(
-        "\n".join(
-            [
-                "[[rule]]",
-                'name = "anyone"',
-                "anyone = true",
-                *(f'{grant} = "*"' for grant in ("families", "types", "protocols", "bind", "connect")),
-                *(f'{grant} = "*"' for grant in ("options", "names")),
-                *(f"{grant} = true" for grant in ("take", "give", "persist")),
-                "[[rule]]",
-                'name = "root"',
-                "uid = 0",
-                'see = "all"',
-                "adopt_pid = true",
-                "metrics = true",
-            ]
-        )
-    )
+_EVERYTHING = (
+    *(f'{each} = "*"' for each in ("families", "types", "protocols", "bind", "connect", "options", "names")),
+    *(f"{each} = true" for each in ("take", "give", "persist")),
 )
+_RULES = (
+    *("[[rule]]", 'name = "anyone"', "anyone = true", *_EVERYTHING),
+    *("[[rule]]", 'name = "root"', "uid = 0", *_EVERYTHING),
+    *('see = "all"', "adopt_pid = true", "metrics = true", "api = true"),
+)
+EVERYBODY_MAY = Fixed(policy("\n".join(_RULES)))
 """Who asks may do everything; what sockets they see, and whose, is as ever."""
 
 

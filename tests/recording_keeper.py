@@ -93,6 +93,7 @@ class RecordingKeeper:
         """Be what is left when the daemon of ``table`` is killed: what was only staged or queued is lost."""
         for entry in table.entries():
             entry.sock.close()
+            entry.closed = True  # nobody is left to close it once more
         self._queue.clear()
         for group in self.staged.values():
             _close(group)

@@ -47,7 +47,7 @@ class CallerInfo(Record):
         uid: On the Unix socket, or with the daemon's own token; else ``token`` or ``certificate`` is set.
         groups: Of our process, as they were when it connected.
         via: ``"unix"`` or ``"tcp"``.
-        policy: Where the policy is from; ``None``: the daemon has none.
+        policy: Where the policy is from.
         rules: Those that are for us; what they grant adds up.
         quota: By name: ``sockets``, ``waits``, ``buffered_bytes``, ``requests_per_s``, ``burst``.
     """

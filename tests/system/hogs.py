@@ -103,7 +103,7 @@ def lingering(seconds: int) -> Iterator[socket.socket]:
         sender.connect(listener.getsockname())
         deaf, _ = listener.accept()
         with deaf:
-            sender.setblocking(False)
+            sender.settimeout(0)
             with contextlib.suppress(BlockingIOError):
                 while sender.send(b"x" * 65536):
                     pass

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from socketd.runtime.keeping.heir import NAME as HEIR
 from tests.daemon_process import STOP_S, child_environment
 from tests.system.place import Place, await_true
 
@@ -57,11 +58,12 @@ class Supervised:
         """Return those that live, by what they are."""
         found: dict[str, int] = {}
         for pid in children(self.process.pid):
-            for word in arguments(pid):
+            for word in () if is_heir(pid) else arguments(pid):
                 if word in COMMANDS:
                     found[COMMANDS[word]] = pid
         if "master" in found:
-            found.update(("worker", pid) for pid in children(found["master"]))
+            # For a moment an orphaned worker looks like a master, and its heir like its worker.
+            found.update(("worker", pid) for pid in children(found["master"]) if not is_heir(pid))
         return found
 
     def signal(self, number: signal.Signals, *names: str) -> None:
@@ -122,6 +124,14 @@ def arguments(pid: int) -> list[bytes]:
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def is_heir(pid: int) -> bool:
+    """Whether it is a worker's heir, which ends by itself when the worker has died."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == HEIR
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def end(pid: int) -> None:

@@ -24,6 +24,22 @@ if TYPE_CHECKING:
 
 RETRIED_S = 60.0  # of what takes a second or two
 ANN = 1000
+GRANTED = f"""
+version = 1
+[[rule]]
+name = "what is made again belongs to ann"
+uid = [{ANN}]
+families = ["inet"]
+types = ["stream"]
+bind = ["127.0.0.1:*"]
+options = ["SO_*", "TCP_*"]
+names = "*"
+persist = true
+[[rule]]
+name = "root looks"
+user = ["root"]
+see = "all"
+"""
 STAYING = ("name", "owner", "family", "type", "protocol", "local", "persist", "state")
 ON_A_SMALL_DISK = 'mount -t tmpfs -o size=4k,mode=700 tmpfs "$0" && exec "$@"'
 
@@ -105,7 +121,9 @@ def test_it_is_made_again_with_owner_name_address_and_options(start, how):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root asks as somebody else")
 def test_it_belongs_to_who_made_it(start, open_folder):
-    daemon = start("--socket-mode", "0666", folder=open_folder)
+    policy = open_folder / "policy.toml"
+    policy.write_text(GRANTED)
+    daemon = start("--socket-mode", "0666", "--policy", str(policy), folder=open_folder)
     port = free_tcp_port()
     pid = os.fork()
     if pid == 0:
@@ -120,7 +138,7 @@ def test_it_belongs_to_who_made_it(start, open_folder):
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     daemon.stop()
-    daemon = start()
+    daemon = start("--policy", str(policy))
     assert shown(daemon, "sockets/web")["owner"]["uid"] == ANN
     assert shown(daemon, "names/web")["owner"]["uid"] == ANN
 

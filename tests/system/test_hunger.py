@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,13 @@ CROWD = 10_000 if SOAK else 3_000
 DEATHS = 500 if SOAK else 60
 
 pytestmark = pytest.mark.timeout(300)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Look again, for a bounded time, until something holds."""
+    deadline = time.monotonic() + hogs.PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come"
 
 
 def fill(daemon: DaemonProcess) -> list[int]:
@@ -76,15 +84,12 @@ def test_connections_that_are_all_in_use_have_others_come_again(fresh_daemon: Fr
         hogging = [stack.enter_context(hogs.connected(daemon)) for _ in range(8)]
         for client in hogging:
             client.sendall(waiting + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        until(lambda: daemon.request("GET", "/healthz").status != 200)  # all of them have been read
         told = daemon.request("GET", "/healthz")
-        while told.status == 200:  # not all of them have been read yet
-            told = daemon.request("GET", "/healthz")
         hogs.check_hungry(told)
         assert told.json()["code"] == "too_many_connections"
         hogging[0].close()
-        while told.status == 503:  # until the daemon has seen it leave
-            told = daemon.request("GET", "/healthz")
-        assert told.status == 200
+        until(lambda: daemon.request("GET", "/healthz").status == 200)  # the daemon has seen it leave
     daemon.stop()
 
 
@@ -121,8 +126,7 @@ def test_clients_that_die_leave_nothing_behind(fresh_daemon: Fresh) -> None:
         with hogs.connected(daemon) as client:
             client.sendall(ways[count % len(ways)])
         hogs.check_served(daemon, 1)
-    while len(daemon.descriptors()) > before:  # the last of them is being closed
-        pass
+    until(lambda: len(daemon.descriptors()) <= before)  # the last of them is being closed
     listed = daemon.request("GET", "/v1/sockets").json()["sockets"]
     assert [each["fd"] for each in listed] == [fd]
     daemon.stop()

@@ -1,4 +1,4 @@
-"""``close(2)`` that waits, for SO_LINGER, keeps nobody else waiting, however the descriptor came to be closed."""
+"""A ``close(2)`` that waits, for SO_LINGER, keeps nobody else waiting, however it came about."""
 
 from __future__ import annotations
 

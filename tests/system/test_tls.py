@@ -17,6 +17,7 @@ import pytest
 
 from socketd_client import Client, ConnectError, Trust
 from tests.certificates import Authority, Pair
+from tests.socketctl_process import socketctl
 from tests.system.place import await_true
 
 if TYPE_CHECKING:
@@ -373,3 +374,15 @@ def test_no_handshake_leaves_a_descriptor_behind(secured):
     await_true(
         lambda: len(daemon.daemon.descriptors()) <= len(before), lambda: str(daemon.daemon.descriptors())
     )
+
+
+def test_whoami_tells_the_certificate_and_that_no_rule_is_for_it(secured, authority, client):
+    daemon = secured(tls_client_ca=authority.certificate)
+    files = ("--ca", authority.certificate, "--cert", client.certificate, "--key", client.key)
+    done = socketctl(daemon.url, *files, "whoami")
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(owner|via) +(.*)$", done.stdout, re.MULTILINE) == [
+        ("owner", "certificate:web1"),
+        ("via", "tcp"),
+    ]
+    assert "rule " not in done.stdout

@@ -174,3 +174,12 @@ def test_caller_is_told_how_many_sockets_it_has(web):
 def test_caller_takes_no_query_and_no_other_method(web):
     assert web.refused("GET", "/v1/caller?uid=0")[0] == 422
     assert web.refused("POST", "/v1/caller", {})[0] == 405
+
+
+def test_caller_is_told_the_rules_that_are_for_it(web):
+    found = web.done("GET", "/v1/caller")
+    assert found["policy"] == web.service.guard.policy.source
+    by_name = {rule["name"]: rule["grants"] for rule in found["rules"]}
+    assert by_name["anyone"]["bind"] == "*"
+    assert by_name["anyone"]["take"] is True
+    assert found["quota"]["sockets"]["most"] is None

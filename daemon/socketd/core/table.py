@@ -32,11 +32,10 @@ class SocketTable:
     """Held sockets by number and by name. Safe to use from several threads.
 
     Args:
-        numbers: Gives them their numbers.
         keeper: Is told of all that is held and closed; what is said to it here does not wait.
 
     Attributes:
-        numbers: What gives them their numbers.
+        numbers: Gives them their numbers.
         tally: How many each owner has.
         closer: Closes what may be a socket's last descriptor.
     """

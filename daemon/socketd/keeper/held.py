@@ -7,8 +7,12 @@ import os
 import stat
 import threading
 from dataclasses import dataclass
+from typing import Final
 
 from socketd.kernel import scm
+
+_MOMENT_S: Final = 0.005
+"""What most closings are over in, so that who was told of it finds the address free."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +57,10 @@ def close(held: Held) -> None:
     """
     if scm.closing_may_wait(held.fd):
         with contextlib.suppress(RuntimeError):  # no thread to be had: then it waits here
-            threading.Thread(target=os.close, args=(held.fd,), daemon=True).start()
+            is_first = threading.active_count() == 1
+            closing = threading.Thread(target=os.close, args=(held.fd,), daemon=True)
+            closing.start()
+            if is_first:
+                closing.join(_MOMENT_S)
             return
     os.close(held.fd)

@@ -17,6 +17,8 @@ import termios
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from socketd.kernel import facts
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -25,6 +27,7 @@ MOST_DESCRIPTORS: Final = 253
 _SO_PASSRIGHTS: Final = 83  # include/uapi/asm-generic/socket.h, since Linux 6.16
 _MSG_CMSG_CLOEXEC: Final = 0x40000000  # recvmsg(2); the socket module lacks it
 _INT: Final = array.array("i").itemsize
+_POLLIN: Final = 0x001
 _PAIR: Final = struct.Struct("=ii")
 _CONTROL_BYTES: Final = _socket.CMSG_SPACE(MOST_DESCRIPTORS * _INT)
 
@@ -127,21 +130,27 @@ def closing_may_wait(fd: int) -> bool:
     What lies unread in a Unix socket, or in one that a listener has not accepted, may bring such a socket
     along: it is closed by whoever closes the queue. And a file of a network or FUSE file system is flushed.
     """
-    borrowed = _borrow(fd)
+    try:
+        borrowed = _borrow(fd)
+    except OSError:  # ENOTSOCK
+        return True
     try:
         is_on, seconds = _PAIR.unpack(borrowed.getsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _PAIR.size))
-        if is_on and seconds:
-            return True
-        if borrowed.getsockopt(_socket.SOL_SOCKET, _socket.SO_DOMAIN) != _socket.AF_UNIX:
-            return False
-        # An empty datagram can carry descriptors, and SIOCINQ does not tell it from none.
-        if borrowed.getsockopt(_socket.SOL_SOCKET, _socket.SO_TYPE) != _socket.SOCK_STREAM:
-            return True
-        return any(fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))
-    except OSError:  # ENOTSOCK; EINVAL of a listener
+        return bool(is_on and seconds) or _brings_others(borrowed, fd)
+    except OSError:  # a family without options
         return True
     finally:
         borrowed.detach()
+
+
+def _brings_others(sock: _socket.socket, fd: int) -> bool:
+    """Whether something lies in a Unix socket that may carry descriptors."""
+    if sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_DOMAIN) != _socket.AF_UNIX:
+        return False
+    is_listening = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
+    if sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_TYPE) == _socket.SOCK_STREAM and not is_listening:
+        return any(fcntl.ioctl(fd, termios.FIONREAD, bytes(_PAIR.size)))  # poll(2) tells its end as well
+    return bool(facts.readiness(fd) & _POLLIN)  # an empty datagram can carry them, too
 
 
 def set_accepting(fd: int, *, is_accepting: bool) -> None:

@@ -12,10 +12,13 @@ from gevent import monkey
 from socketd.kernel import scm
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
 
 MOST_THREADS: Final = 64
 """What is to be closed beyond that waits its turn."""
+_MOMENT_S: Final = 0.005
+"""What most closings are over in, so that who was told of it finds the address free."""
 
 
 class Closing:
@@ -26,9 +29,10 @@ class Closing:
     """
 
     def __init__(self, most_threads: int = MOST_THREADS) -> None:
-        self._idle_threads = most_threads
+        self._most = self._idle = most_threads
         self._waiting: deque[int] = deque()
-        self._lock = monkey.get_original("_thread", "allocate_lock")()
+        self._new_lock: Callable[[], LockType] = monkey.get_original("_thread", "allocate_lock")
+        self._lock = self._new_lock()
         self._start: Callable[..., object] = monkey.get_original("_thread", "start_new_thread")
 
     def __call__(self, fd: int) -> None:
@@ -38,22 +42,29 @@ class Closing:
             return
         with self._lock:
             self._waiting.append(fd)
-            if not self._idle_threads:
+            if not self._idle:
                 return
-            self._idle_threads -= 1
+            is_first = self._idle == self._most
+            self._idle -= 1
+        is_closed = self._new_lock()
+        is_closed.acquire()
         try:
-            self._start(self._run, ())
+            self._start(self._run, (is_closed,))
         except RuntimeError:  # no thread is to be had, as when memory is short: then it waits here
-            self._run()
+            self._run(is_closed)
+        if is_first:  # else a crowd of them would make a long wait of short ones
+            is_closed.acquire(timeout=_MOMENT_S)
 
-    def _run(self) -> None:
+    def _run(self, is_closed: LockType) -> None:
         while True:
             with self._lock:
                 if not self._waiting:
-                    self._idle_threads += 1
+                    self._idle += 1
                     return
                 fd = self._waiting.popleft()
             _close(fd)
+            if is_closed.locked():
+                is_closed.release()
 
 
 def _close(fd: int) -> None:

@@ -116,8 +116,6 @@ def assemble(frame: Frame) -> Assembly:
     """
     # Imported here, in the worker: Flask costs the master's start nothing, and sees a patched socket module.
     from socketd import service as services  # noqa: PLC0415
-    from socketd.runtime.chunks import with_checked_chunks  # noqa: PLC0415
-    from socketd.web.app import Gauges, create_app  # noqa: PLC0415
 
     settings = frame.settings
     room = WaitingRoom(settings.max_waits)
@@ -139,11 +137,9 @@ def assemble(frame: Frame) -> Assembly:
         _join(link, service, settings)
     remaking.start(service.boot)  # after that: what the keeper holds is not made again
     web = _web_settings(frame)
-    gauges = Gauges(waits=lambda: room.count, audit_lost=lambda: auditing.lost)
-    application = create_app(service, waiter_for=waiter_for(room), settings=web, gauges=gauges)
     bounds = _bounds((limits, web, room, lookups))
     return Assembly(
-        with_checked_chunks(application),
+        _application(service, room, web, auditing),
         room,
         service,
         link or ALONE,
@@ -152,6 +148,17 @@ def assemble(frame: Frame) -> Assembly:
         auditing.close,
         closing,
     )
+
+
+def _application(
+    service: Service, room: WaitingRoom, web: WebSettings, auditing: Auditing
+) -> WsgiApplication:
+    from socketd.runtime.chunks import with_checked_chunks  # noqa: PLC0415 (in the worker, as above)
+    from socketd.web.app import Gauges, create_app  # noqa: PLC0415 (likewise)
+
+    gauges = Gauges(waits=lambda: room.count, audit_lost=lambda: auditing.lost)
+    application = create_app(service, waiter_for=waiter_for(room), settings=web, gauges=gauges)
+    return with_checked_chunks(application)
 
 
 def _limits(frame: Frame) -> Limits:

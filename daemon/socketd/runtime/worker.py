@@ -19,7 +19,7 @@ from gevent.event import Event
 from gevent.pool import Pool
 from gunicorn.workers.ggevent import GeventWorker
 
-from socketd.kernel import scm, ucred
+from socketd.kernel import facts, scm, ucred
 from socketd.runtime import limits, malformed, tls
 from socketd.runtime.accepting import Listener, Spare
 from socketd.runtime.config import ConfigError
@@ -143,7 +143,9 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
 
     def _shed(self, count: int) -> int:
         """End the connections that have been idle for longest; those with half a head count as such."""
-        ended = list(islice(self._idle, count))
+        # Not one whose request has come: it would be read, and its wait would find the client gone.
+        silent = (client for client in self._idle if not facts.queues(client.fileno()).unread_bytes)
+        ended = list(islice(silent, count))
         for client in ended:
             del self._idle[client]
             _end_reading(client.fileno())

@@ -98,9 +98,15 @@ def build(  # noqa: PLR0913 (one for each seam)
     """
     numbers = Numbers(limits.first_number, limits.descriptors, limits.number_rest_s, clock)
     table = SocketTable(numbers, clock, keeper)
-    promises = Promises(table, archive.store, keeper)
     guard = Guard(policies or Fixed(_built_in()), table, clock)
     ground = Ground(table, limits, keeper, clock, Journal(clock, table), guard, is_own_process)
+    return _furnish(ground, resolver, factory, archive)
+
+
+def _furnish(ground: Ground, resolver: Resolver, factory: SocketFactory, archive: Archive) -> Service:
+    """Put every noun on its ground."""
+    table, guard = ground.table, ground.guard
+    promises = Promises(table, archive.store, ground.keeper)
     following = Following(ground.journal)
     sockets = Sockets(ground, resolver, factory, promises)
     return Service(
@@ -111,9 +117,9 @@ def build(  # noqa: PLR0913 (one for each seam)
         transfers=Transfers(ground, resolver),
         passing=Passing(ground, promises),
         host=Host(table, resolver),
-        limits=limits,
+        limits=ground.limits,
         table=table,
-        keeper=keeper,
+        keeper=ground.keeper,
         journal=ground.journal,
         following=following,
         counting=Counting(table, following),

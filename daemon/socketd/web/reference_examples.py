@@ -76,6 +76,7 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
     ("POST", "/v1/sockets/give"): Example("/v1/sockets/give", {"pid": 4242, "fd": 7, "name": "given"}),
     ("GET", "/v1/events"): Example("/v1/events?after=0&timeout=0"),
     ("GET", "/metrics"): Example("/metrics"),
+    ("GET", "/v1/caller"): Example("/v1/caller"),
     ("GET", "/v1/process"): Example("/v1/process"),
     ("GET", "/v1/process/fds"): Example("/v1/process/fds"),
     ("GET", "/v1/process/fds/{n}"): Example("/v1/process/fds/64"),

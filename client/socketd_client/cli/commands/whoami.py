@@ -47,7 +47,7 @@ def _identity(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "groups", ", ".join(each["group"] or str(each["gid"]) for each in found["groups"]) or None
     yield "pid", found["pid"]
     yield "via", found["via"]
-    yield "policy", found["policy"] or "none"
+    yield "policy", found["policy"]
 
 
 def _words(value: object) -> str:

@@ -36,9 +36,9 @@ def _identity(of: Caller) -> dict[str, Any]:
 
 
 def _standing(of: Standing) -> dict[str, Any]:
-    rules, quota = of.grants.rules, of.grants.quota
+    quota = of.grants.quota
     return {
         "policy": of.source,
-        "rules": [{"name": rule.name, "grants": rule.words} for rule in rules],
+        "rules": [{"name": rule.name, "grants": rule.words} for rule in of.grants.rules],
         "quota": {name: {"most": getattr(quota, name), "used": of.used.get(name)} for name in _BOUNDS},
     }

@@ -59,7 +59,7 @@ class StandingSchema(AnswerSchema):
     )
     via = fields.String(required=True, validate=validate.OneOf(("unix", "tcp")))
     policy = fields.String(
-        required=True, allow_none=True, metadata={"description": "Where it is from; null: there is none."}
+        required=True, metadata={"description": "Where it is from.", "example": "/etc/socketd/policy.toml"}
     )
     rules = fields.List(
         fields.Nested(RuleSchema()),
