@@ -96,9 +96,9 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
                 scm.set_accepting(listener.fileno(), is_accepting=False)
             server.start()
         self._status = self._describe()
-        self.app.notifier.ready(self._status)
         if self.age == 1:
-            self.app.on_serving()
+            self.app.on_serving()  # first, so that who waits for READY finds the addresses told
+        self.app.notifier.ready(self._status)
         if self._is_reload_due:
             self._reload()
         while self.alive:
