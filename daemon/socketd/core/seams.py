@@ -60,6 +60,9 @@ class Waiter(Protocol):
     def give_way(self) -> None:
         """Let other requests run; called inside bulk work."""
 
+    def half_open(self) -> Waiter:
+        """Return the same for a client that may end its sending side and stay: only a full hang-up counts."""
+
 
 class Way(Protocol):
     """How the calls of one request come to a path in the file system: through what folders, over no links."""
