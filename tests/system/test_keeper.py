@@ -113,7 +113,7 @@ def test_all_of_it_is_imported_from_the_standard_library_and_itself():
     ours = {
         name for name in out.split() if name.startswith("socketd.") and not name.startswith("socketd.keeper")
     }
-    readers = {"socketd.kernel.scm", "socketd.kernel.facts", "socketd.kernel.sockopt"}
+    readers = {f"socketd.kernel.{each}" for each in ("scm", "facts", "sockopt", "path_lock")}
     assert ours == {"socketd.kernel", *readers}
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
 import stat
 from typing import TYPE_CHECKING, Final, Self
+
+from socketd.kernel import path_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,12 +42,14 @@ class Place:
         """
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock_fd = _lock(path)
+            lock_fd = path_lock.lock(path)
             try:
                 return cls(path, lock_fd, _listen(path))
             except BaseException:
                 os.close(lock_fd)
                 raise
+        except path_lock.PathTakenError as error:
+            raise PlaceError(f"{path}: another keeper serves there (pid {error.pid})") from None
         except OSError as error:  # of a path longer than sun_path Python says so itself, without an errno
             raise PlaceError(f"{path}: {error.strerror or error}") from error
 
@@ -54,39 +57,8 @@ class Place:
         """Stop listening, and let another keeper have the path."""
         self.listener.close()
         self._path.unlink(missing_ok=True)
-        _lock_path(self._path).unlink(missing_ok=True)
+        path_lock.remove(self._path)
         os.close(self._lock_fd)
-
-
-def _lock_path(path: Path) -> Path:
-    return path.with_name(path.name + ".lock")
-
-
-def _lock(path: Path) -> int:
-    name = _lock_path(path)
-    while True:
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_still(fd, name):
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-                return fd
-        except BlockingIOError:
-            pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(fd)
-            raise PlaceError(f"{path}: another keeper serves there (pid {pid})") from None
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)  # whoever had it removed it between our open and our lock
-
-
-def _is_still(fd: int, name: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), name.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _listen(path: Path) -> socket.socket:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import grp
 import os
 import socket
 import stat
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from socketd.core.address import Address, unix_path
+from socketd.kernel import path_lock
 from socketd.runtime.config import default_path
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Endpoints:
         self.listeners = []
         if self.path is not None and os.getpid() == self.owner_pid:
             self.path.unlink(missing_ok=True)
-            _lock_path(self.path).unlink(missing_ok=True)
+            path_lock.remove(self.path)
         self.path = None
         if self.lock_fd is not None:
             os.close(self.lock_fd)
@@ -114,7 +113,10 @@ def open_endpoints(settings: Settings, inherited: list[socket.socket]) -> Endpoi
 def _open_unix(endpoints: Endpoints, path: Path, mode: int, group: str | None) -> None:
     if path == Path(default_path(os.environ)):
         _make_directory(path.parent)
-    endpoints.lock_fd = _lock(path)
+    try:
+        endpoints.lock_fd = path_lock.lock(path)
+    except path_lock.PathTakenError as error:
+        raise EndpointError(f"{path}: another daemon serves there (pid {error.pid})") from None
     _remove_stale(path)
     endpoints.path = path
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -143,41 +145,6 @@ def _make_directory(folder: Path) -> None:
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & OTHERS_WRITE:
             raise EndpointError(f"{folder}: not a directory that only we can write") from None
-
-
-def _lock_path(path: Path) -> Path:
-    return path.with_name(path.name + ".lock")
-
-
-def _lock(path: Path) -> int:
-    """Lock the path for this daemon and its worker, which inherits the lock; return the descriptor.
-
-    Raises:
-        EndpointError: Another daemon has it.
-    """
-    name = _lock_path(path)
-    while True:
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_same_file(fd, name):
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-                return fd
-        except BlockingIOError:
-            pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(fd)
-            raise EndpointError(f"{path}: another daemon serves there (pid {pid})") from None
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)  # its owner removed it between our open and our lock: take the next one
-
-
-def _is_same_file(fd: int, name: Path) -> bool:
-    with suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(fd), name.stat())
-    return False
 
 
 def _remove_stale(path: Path) -> None:
