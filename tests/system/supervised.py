@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,15 +69,23 @@ class Supervised:
 
     def signal(self, number: signal.Signals, *names: str) -> None:
         """Send a signal to some of them, one right after the other; who is killed is dead afterwards."""
-        now = self.processes()
         with ExitStack() as opened:
-            watches = [os.pidfd_open(now[name]) for name in names]
+            watches = [self._watch(name) for name in names]
             for watch in watches:
                 opened.callback(os.close, watch)
             for watch in watches:
                 signal.pidfd_send_signal(watch, number)
             for watch in watches if number == signal.SIGKILL else ():
                 assert select.select([watch], [], [], STOP_S)[0]
+
+    def _watch(self, name: str) -> int:
+        """Open a process of ours; the one that was there a moment ago may have been replaced."""
+        deadline = time.monotonic() + STOP_S
+        while True:
+            try:
+                return os.pidfd_open(self.processes()[name])
+            except (KeyError, ProcessLookupError):
+                assert time.monotonic() < deadline, self.log
 
     def open_count(self, pid: int) -> int:
         """Count the descriptors of a process."""
