@@ -6,8 +6,8 @@ import os
 import select
 import signal
 import subprocess
-import time
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
