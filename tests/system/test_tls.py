@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -363,13 +363,18 @@ def test_no_handshake_leaves_a_descriptor_behind(secured):
     daemon = secured()
     daemon.owner(*with_token(TOKEN))
     before = daemon.daemon.descriptors()
-    for _ in range(5):
-        with socket.create_connection(("127.0.0.1", daemon.port), timeout=30) as plain:
-            plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            assert plain.recv(100).startswith(b"HTTP/1.1 400 ")
-        with socket.create_connection(("127.0.0.1", daemon.port), timeout=30) as broken:
-            broken.sendall(b"\x16\x03\x01\x00\x02xx")
-            while broken.recv(100):
+    with ExitStack() as opened:
+        plain, broken = (
+            [opened.enter_context(socket.create_connection(("127.0.0.1", daemon.port), 30)) for _ in range(5)]
+            for _ in range(2)
+        )
+        for each in broken:  # all at once: each is waited for as long as a handshake may take
+            each.sendall(b"\x16\x03\x01\x00\x02xx")
+        for each in plain:
+            each.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert each.recv(100).startswith(b"HTTP/1.1 400 ")
+        for each in broken:
+            while each.recv(100):
                 pass
     await_true(
         lambda: len(daemon.daemon.descriptors()) <= len(before), lambda: str(daemon.daemon.descriptors())
