@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import posix
+import os
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -69,5 +69,4 @@ class Closing:
 
 def _close(fd: int) -> None:
     with suppress(OSError):  # it is closed all the same: EIO and ENOSPC tell what became of a file's bytes
-        # Not os.close: gevent's (since 25.8.1) closes in the loop's next turn, and a 204 would come before.
-        posix.close(fd)
+        os.close(fd)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import _socket
 import logging
 import os
+import posix
 import signal
 import sys
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
-from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +19,23 @@ from gevent.event import Event
 from gevent.pool import Pool
 from gunicorn.workers.ggevent import GeventWorker
 
-from socketd.kernel import facts, scm, ucred
+from socketd.kernel import scm, ucred
 from socketd.runtime import limits, malformed, tls
 from socketd.runtime.accepting import Listener, Spare
 from socketd.runtime.config import ConfigError
+from socketd.runtime.connections import Connections
 from socketd.runtime.lookups import ASKER
 from socketd.runtime.supervising.prctl import die_with_parent
 from socketd.runtime.waiting import give_way
 from socketd.web.takeover import TAKEN_OVER
 
 if TYPE_CHECKING:
+    from socketd.runtime.pumping.pump import SplicePump
     from socketd.runtime.server import Server
 
 HEARTBEAT_S = 1.0
+FLOWS_S = 2.0  # for readers that are slow to take what was taken for them; part of the graceful time
+MOMENT_S = 0.01
 LAST_WORDS_S = 2.0  # what the master gives the worker to close the held sockets, after the graceful time
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 HELD_BACK = (*STOP_SIGNALS, signal.SIGHUP)
@@ -52,14 +56,21 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._meeting: set[Any] = set()  # greenlets whose client has not shaken hands yet
-        self._idle: dict[Any, None] = {}  # connections, the longest idle one first
-        self._running: dict[Any, Any] = {}  # connection: its request
+        self._connections = Connections()
         self._stopping: Any = None
         self._is_for_good = False
         self._is_reload_due = False
         self._reload_failure = ""
         self._status = ""
+
+    def patch(self) -> None:
+        """Have the standard library yield; but let ``close`` close.
+
+        gevent's (since 25.8.1) closes in the loop's next turn: a 204 would come before the port is free, and
+        the table take a number for free that is not. Nothing here closes what a watcher still has.
+        """
+        super().patch()
+        os.close = posix.close
 
     def init_process(self) -> None:
         """Begin, with an heir first: there are no threads yet, and it shares its memory with the master."""
@@ -86,7 +97,7 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
         pool = Pool(min(self.worker_connections, most))
         spare = Spare()
         servers = [
-            Listener(listener, partial(self.handle, listener), pool, spare, self._shed)
+            Listener(listener, partial(self.handle, listener), pool, spare, self._connections.shed)
             for listener in self.sockets
         ]
         for listener, server in zip(self.sockets, servers, strict=True):
@@ -118,53 +129,33 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
         # Whose look-ups it counts among: of one user or, over TCP, of one host.
         is_unix = client.family == _socket.AF_UNIX
         setattr(gevent.getcurrent(), ASKER, ucred.peer(client.fileno()).uid if is_unix else addr[0])
-        self._idle[client] = None
-        try:
+        with self._connections.serving(client):
             super().handle(listener, client, addr)
-        finally:
-            self._idle.pop(client, None)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Serve one request; the connection does not count as idle meanwhile."""
-        self._idle.pop(sock, None)
-        self._running[sock] = req
+        """Serve one request."""
         sock.expect_body(req)
         if isinstance(sock, tls.Connection):
             req.scheme = "https"  # gunicorn knows one for all its listeners
-        try:
+        with self._connections.running(sock, req):
             super().handle_request(listener_name, req, sock, addr)
-        finally:
-            del self._running[sock]
         sock.request_timeout_s = self.app.frame.settings.request_timeout_s
         sock.expect_head()
-        self._idle[sock] = None
+        self._connections.rest(sock)
         # gevent serves one connection as long as its next request is there already; the others come first.
         give_way()
-
-    def _shed(self, count: int) -> int:
-        """End the connections that have been idle for longest; those with half a head count as such."""
-        # Not one whose request has come: it would be read, and its wait would find the client gone.
-        silent = (client for client in self._idle if not facts.queues(client.fileno()).unread_bytes)
-        ended = list(islice(silent, count))
-        for client in ended:
-            del self._idle[client]
-            _end_reading(client.fileno())
-        return len(ended)
 
     def _met(self, client: Any) -> Any:
         """Shake hands where the TCP address speaks TLS; ``None``: it came to nothing."""
         door = self.app.frame.door
         if door is None or door.tls is None:
             return client
-        meeting = gevent.getcurrent()
-        self._meeting.add(meeting)
         try:
-            return tls.begin(client, door.tls.context)
+            with self._connections.meeting():
+                return tls.begin(client, door.tls.context)
         except (OSError, tls.NotTlsError) as error:
             log.debug("no TLS with a client: %s", error)
             return None
-        finally:
-            self._meeting.discard(meeting)
 
     def is_already_handled(self, respiter: Any) -> bool:
         """End a connection that the application has answered by itself (a 101)."""
@@ -219,12 +210,7 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
         door = self.app.frame.door
         if door is None or door.tls is None:
             return
-        for client, request in self._running.items():
-            if not door.tls.is_trusted(client):
-                request.force_close()
-        for client in self._idle:
-            if not door.tls.is_trusted(client):
-                _end_reading(client.fileno())
+        self._connections.end_distrusted(door.tls.is_trusted)
 
     def _describe(self) -> str:
         """Say in a line how it goes."""
@@ -247,6 +233,8 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
         self.app.notifier.alive()
         if self.app.frame.heir is not None:
             self.app.frame.heir.check()
+        if self.app.assembly is not None and self.app.assembly.pump is not None:
+            self.app.assembly.pump.check()
         status = self._describe()
         if status != self._status:
             self._status = status
@@ -266,14 +254,12 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
         give_way()  # connections that were just accepted are begun, and ask their listener's name
         for server in servers:
             server.close()
-        gevent.killall(list(self._meeting), block=False)
+        self._connections.end_meetings()
+        deadline = monotonic() + self.app.frame.settings.graceful_timeout_s
+        _end_flows(assembly.pump, min(FLOWS_S, deadline - monotonic()))
         assembly.room.shut()
         assembly.end_stalled()
-        for request in self._running.values():
-            request.force_close()  # its answer says Connection: close
-        for client in self._idle:
-            _end_reading(client.fileno())
-        deadline = monotonic() + self.app.frame.settings.graceful_timeout_s
+        self._connections.end_idle()
         if not pool.join(timeout=deadline - monotonic()):
             log.warning("%d requests did not end in time and are cut off", len(pool))
             pool.kill(timeout=1)
@@ -286,12 +272,12 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
         assembly.finish()
 
 
-def _end_reading(fd: int) -> None:
-    """Let whoever reads ``fd`` see its end; what has come is still read, and answers still go out."""
-    # Not gevent's own shutdown: that one throws EBADF into the greenlet that reads.
-    bare = _socket.socket(fileno=fd)
-    try:
-        with suppress(OSError):  # ENOTCONN: the client has just left
-            bare.shutdown(_socket.SHUT_RD)
-    finally:
-        bare.detach()
+def _end_flows(pump: SplicePump | None, patience_s: float) -> None:
+    """Have tunnels and forwards deliver what they have in hand, and end them."""
+    if pump is None:
+        return
+    deadline = monotonic() + patience_s
+    pump.finish()
+    while pump.count and monotonic() < deadline:
+        gevent.sleep(MOMENT_S)
+    pump.close()

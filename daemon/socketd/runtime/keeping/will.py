@@ -6,7 +6,7 @@ import fcntl
 import mmap
 import struct
 from dataclasses import dataclass
-from posix import close
+from os import close
 from typing import Final
 
 _HEAD: Final = struct.Struct("=iiiiI")
@@ -86,5 +86,5 @@ def _lowest_free(fd: int) -> tuple[int, int]:
     finally:
         for number in (second, first):
             if number != NOBODY:
-                close(number)  # os.close is gevent's, since its 25.8.1: that closes in the loop's next turn
+                close(number)
     return first, second
