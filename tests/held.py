@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import _socket
+import posix
 import socket
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,16 +18,18 @@ from socketd.core.options import lookup
 from socketd.core.owner import Owner
 from socketd.core.table import Origin
 from socketd.core.waiting import Patience
+from socketd.runtime.pumping.pump import SplicePump
 from socketd.service import NO_ARCHIVE, Call, Limits, build
 from socketd.service.guard import Fixed
 from tests.policies import policy
 from tests.waiters import PollWaiter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from socketd.core.entry import Entry
+    from socketd.core.pumping import Pump
     from socketd.core.seams import Keeper, Resolver, SocketFactory
     from socketd.service import Archive
     from socketd.service.guard import InForce
@@ -93,7 +97,7 @@ class FixedResolver:
 class Held:
     """A service, and short ways to put sockets into its table."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one for each seam)
         self,
         *,
         limits: Limits | None = None,
@@ -102,6 +106,7 @@ class Held:
         keeper: Keeper = ALONE,
         archive: Archive = NO_ARCHIVE,
         policies: InForce | None = None,
+        pump: Pump | None = None,
     ) -> None:
         self.clock = ManualClock()
         self.waiter = PollWaiter()
@@ -113,6 +118,7 @@ class Held:
             keeper=keeper,
             archive=archive,
             policies=policies or EVERYBODY_MAY,
+            pump=pump or new_pump(),
         )
         self.table = self.service.table
 
@@ -167,6 +173,15 @@ class Held:
         (far,) = self.service.sockets.accept(self.call(), listener.reference, 10.0, 1, None)
         self.table.close(listener)
         return near, far
+
+
+def new_pump() -> SplicePump:
+    """Make the daemon's pump for a test without a loop: the end of a flow is told in a thread of its own."""
+    return SplicePump(_in_a_thread, posix.close)
+
+
+def _in_a_thread(what: Callable[[], None]) -> None:
+    threading.Thread(target=what).start()
 
 
 def specification(  # noqa: PLR0913 (as many as a specification has)

@@ -33,7 +33,7 @@ def connect(entry: Entry, address: Address, patience: Patience) -> None:
 
     Raises:
         KernelRefusedError: ECONNREFUSED, EHOSTUNREACH, EISCONN, …
-        BusyError: It is out in blocking mode.
+        BusyError: It is out in blocking mode, or a tunnel or forward has its bytes.
         NotPermittedError: The address has a way, and that does not lead there.
         WaitTimeoutError, ClosedMeanwhileError, ClientGoneError: As they say.
 
@@ -41,6 +41,7 @@ def connect(entry: Entry, address: Address, patience: Patience) -> None:
     """
     if entry.is_blocking:
         raise BusyError(entry.reference, "connect")
+    entry.raise_if_flowing("connect")
     if address is UNSPEC:
         _dissolve(entry)
         return

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from socketd.errors import BusyError
+
 if TYPE_CHECKING:
     import _socket
 
     from socketd.core.owner import Owner
+    from socketd.core.pumping import Flow
     from socketd.core.seams import Pause
 
 
@@ -50,6 +54,7 @@ class Note:
     Attributes:
         persist: ``"boot"`` if its specification is made again after a reboot.
         key: Which request made it, if that had an ``Idempotency-Key``; a repeat is told by it.
+        forwarded: Its bytes were on their way through the daemon: with that, some of them died.
     """
 
     owner: Owner
@@ -62,6 +67,7 @@ class Note:
     is_blocking: bool = False
     socket_file: UnixFile | None = None
     key: str | None = None
+    forwarded: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +87,10 @@ class Entry:
             in the kernel is refused until it is known to be non-blocking again.
         socket_file: The file that ``bind`` made for it and ``close`` removes.
         key: Which request made it, if that had an ``Idempotency-Key``.
+        forwarded: A flow takes bytes out of it that only the daemon has until they are delivered; whoever
+            sets ``flow`` sets this, and tells the keeper.
+        flow: What moves its bytes now; no other call may read or write meanwhile. Set and cleared by whoever
+            joined it.
         kept: Who else has a copy: ``daemon`` (nobody), ``keeper``, or the store of its ``supervisor`` or
             ``systemd``. Set by the link to the keeper.
         is_finished: It is what was asked for. One that still connects in the call that makes it is not, and
@@ -106,6 +116,8 @@ class Entry:
     is_blocking: bool = False
     socket_file: UnixFile | None = None
     key: str | None = None
+    forwarded: bool = False
+    flow: Flow | None = None
     kept: str = "daemon"
     is_finished: bool = True
     closed: bool = False
@@ -130,7 +142,25 @@ class Entry:
             is_blocking=self.is_blocking,
             socket_file=self.socket_file,
             key=self.key,
+            forwarded=self.forwarded,
         )
+
+    def raise_if_flowing(self, syscall: str) -> None:
+        """Refuse what would read or write beside the flow.
+
+        Raises:
+            BusyError: There is one.
+        """
+        if self.flow is not None:
+            raise BusyError(self.reference, syscall, is_flowing=True)
+
+    def be_spliced(self) -> None:
+        """Set O_NONBLOCK, which splice(2) goes by, unless a program has it in blocking mode on purpose.
+
+        Of such a socket the bytes are copied, at half the speed.
+        """
+        if not self.is_blocking:
+            os.set_blocking(self.fd, False)
 
     def queue(self, events: int) -> OrderedDict[Pause, None]:
         """Those who wait for ``events``, in the order they came."""
@@ -140,7 +170,12 @@ class Entry:
         return waiting
 
     def end_waits(self) -> None:
-        """Let go of the descriptor in every wait before it is closed; libev must not see it afterwards."""
+        """Let go of the descriptor in every wait before it is closed; libev must not see it afterwards.
+
+        The flow that moves its bytes is stopped.
+        """
+        if self.flow is not None:
+            self.flow.stop()
         pauses = [pause for queue in self.queues.values() for pause in queue]
         for pause in (*pauses, *self.watchers):
             pause.disarm(self.fd)

@@ -22,11 +22,13 @@ class Ending:
         is_whole: Both directions came to their end of file, and everything was delivered.
         undelivered: Bytes that were taken from one side and could not be given to the other, each way
             (to the second, to the first). They are lost, and are not kept silent about.
+        is_stopped: It did not come to its end: ``finish`` or ``stop`` was called.
     """
 
     error: SocketdError | None = None
     is_whole: bool = False
     undelivered: tuple[int, int] = (0, 0)
+    is_stopped: bool = False
 
 
 class Flow(Protocol):
@@ -53,7 +55,15 @@ class Flow(Protocol):
 class Pump(Protocol):
     """Moves bytes without keeping the loop."""
 
-    def join(self, first: int, second: int, on_end: Callable[[], None], early: bytes = b"") -> Flow:
+    def join(
+        self,
+        first: int,
+        second: int,
+        on_end: Callable[[], None],
+        early: bytes = b"",
+        *,
+        is_guest: bool = False,
+    ) -> Flow:
         """Join two connected stream sockets; works on duplicates of its own, which it closes.
 
         Args:
@@ -61,6 +71,8 @@ class Pump(Protocol):
             second: The other.
             on_end: Called once, in the loop's thread, when the flow has ended.
             early: Bytes that have been taken from ``first`` already; they go to ``second`` before all others.
+            is_guest: ``first`` may leave altogether (``POLLHUP``) and ``second`` be left as it is, without
+                being told an end of file.
 
         Raises:
             KernelRefusedError: EMFILE, or one of them is no stream socket.
@@ -71,13 +83,21 @@ class Pump(Protocol):
 class _NoPump:
     """Moves nothing."""
 
-    def join(self, first: int, second: int, on_end: Callable[[], None], early: bytes = b"") -> Flow:
+    def join(
+        self,
+        first: int,
+        second: int,
+        on_end: Callable[[], None],
+        early: bytes = b"",
+        *,
+        is_guest: bool = False,
+    ) -> Flow:
         """Refuse.
 
         Raises:
             ShuttingDownError: Always.
         """
-        del first, second, on_end, early
+        del first, second, on_end, early, is_guest
         raise ShuttingDownError
 
 

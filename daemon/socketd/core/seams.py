@@ -61,7 +61,12 @@ class Waiter(Protocol):
         """Let other requests run; called inside bulk work."""
 
     def half_open(self) -> Waiter:
-        """Return the same for a client that may end its sending side and stay: only a full hang-up counts."""
+        """Return the same for a client that may end its sending side and stay: its connection is not watched.
+
+        Whoever uses it reads and writes the connection, and so sees the client go. A hang-up (POLLHUP) alone
+        does not tell: when both sides have ended their direction, it looks like that, and bytes may be under
+        way.
+        """
 
 
 class Way(Protocol):

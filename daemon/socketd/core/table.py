@@ -192,9 +192,8 @@ class SocketTable:
                 raise ClosedMeanwhileError(listener.reference, "accept")
             self.check_name(origin.name)
             created_at = self._clock.time()
-            note = origin.note(created_at)
             number = self.numbers.duplicate(listener.fd)
-            low = self._accept(listener, number, note)
+            low = self._accept(listener, number, origin.note(created_at))
             if low is None:
                 return None
             try:
@@ -237,7 +236,8 @@ class SocketTable:
                 del self._names[entry.name]
             self.tally.discard(entry.owner)
             self._repeats.discard(entry)
-            entry.end_waits()
+        entry.end_waits()  # not under the lock: a forward that ends so may have the other socket closed, too
+        with self._lock:
             self.closer(entry.sock.detach())
             self._keeper.forget(entry.fd)
             self.numbers.free(entry.fd)

@@ -54,12 +54,14 @@ def until_done(
     The client's presence is checked right before each attempt: nothing is taken for one that left.
 
     Raises:
+        BusyError: A tunnel or forward has its bytes.
         WouldBlockError, WaitTimeoutError: The patience ran out.
         ClosedMeanwhileError: The socket was closed.
         ClientGoneError, ShuttingDownError, TooManyWaitsError: From the waiter.
     """
     if entry.closed:  # while a name was looked up, or another message of this call was waiting
         raise ClosedMeanwhileError(entry.reference, syscall)
+    entry.raise_if_flowing(syscall)
     if not entry.queue(events) or patience.timeout_s <= 0:
         patience.waiter.check()
         done = attempt()
@@ -77,6 +79,7 @@ def _in_turn(
         # The time is looked at, too: an event that holds would wake the wait for ever.
         while not entry.closed and time.monotonic() < patience.deadline and pause.wait(patience.deadline):
             if is_first() and not entry.closed:
+                entry.raise_if_flowing(syscall)  # one that began while this call waited
                 patience.waiter.check()
                 done = attempt()
                 if done is not None:

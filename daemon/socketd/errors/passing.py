@@ -33,17 +33,20 @@ class NotReceivingError(SocketdError):
 
 
 class BusyError(SocketdError):
-    """The socket is out with a program in blocking mode, which it shares with us."""
+    """The socket is in use in a way that does not go with this call.
+
+    It is out with a program in blocking mode, which it shares with us; or a tunnel or forward has its bytes.
+    """
 
     code = "busy"
 
-    def __init__(self, reference: str, syscall: str) -> None:
-        super().__init__(
-            f"socket {reference} is out in blocking mode: {syscall} could stop the daemon",
-            symbol="EBUSY",
-            syscall=syscall,
-            hint="take it again without 'blocking', or give it back with existing=ok",
-        )
+    def __init__(self, reference: str, syscall: str, *, is_flowing: bool = False) -> None:
+        why = f"is out in blocking mode: {syscall} could stop the daemon"
+        hint = "take it again without 'blocking', or give it back with existing=ok"
+        if is_flowing:
+            why = "is part of a tunnel or forward, which has its bytes"
+            hint = "end that first: stop the forward, or hang up on the tunnel"
+        super().__init__(f"socket {reference} {why}", symbol="EBUSY", syscall=syscall, hint=hint)
         self.subject = reference
 
 

@@ -21,6 +21,8 @@ from socketd.runtime.keeping.link import Link
 from socketd.runtime.kin import is_own
 from socketd.runtime.limits import for_sockets
 from socketd.runtime.lookups import Lookups
+from socketd.runtime.pumping.hop import LoopHop
+from socketd.runtime.pumping.pump import SplicePump
 from socketd.runtime.reloading import LIVE
 from socketd.runtime.specifications import Specifications
 from socketd.runtime.waiting import WaitingRoom
@@ -96,6 +98,7 @@ class Assembly:
         end_stalled: Hangs up on followers of the events that do not read, at the end.
         finish: Runs last, when the sockets are closed or left.
         closer: Closes what others have made, in a thread if need be.
+        pump: Moves the bytes of tunnels and forwards.
     """
 
     application: WsgiApplication
@@ -106,6 +109,7 @@ class Assembly:
     end_stalled: Callable[[], None] = field(default=lambda: None)
     finish: Callable[[], None] = field(default=lambda: None)
     closer: Closer = field(default=os.close)
+    pump: SplicePump | None = None
 
 
 def assemble(frame: Frame) -> Assembly:
@@ -114,23 +118,13 @@ def assemble(frame: Frame) -> Assembly:
     Raises:
         AssemblyError: There is no keeper though one is configured, or it has what we cannot take.
     """
-    # Imported here, in the worker: Flask costs the master's start nothing, and sees a patched socket module.
-    from socketd import service as services  # noqa: PLC0415
-
     settings = frame.settings
     room = WaitingRoom(settings.max_waits)
     limits = _limits(frame)
     closing, lookups = Closing(), Lookups(settings.default_timeout_s)
+    pump = SplicePump(LoopHop(), closing)
     link = None if settings.keeper is None else Link(settings.keeper, frame.heir.page if frame.heir else None)
-    service = services.build(
-        limits,
-        resolver=lookups,
-        clock=time,
-        keeper=link or ALONE,
-        archive=_archive(settings),
-        policies=frame.policies,
-        is_own_process=is_own,
-    )
+    service = _service(frame, limits, lookups, link or ALONE, pump)
     service.table.closer = closing
     auditing = _auditing(service, settings)
     if link is not None:
@@ -147,6 +141,23 @@ def assemble(frame: Frame) -> Assembly:
         service.following.end_stalled,
         auditing.close,
         closing,
+        pump,
+    )
+
+
+def _service(frame: Frame, limits: Limits, lookups: Lookups, keeper: Keeper, pump: SplicePump) -> Service:
+    # Imported here, in the worker: Flask costs the master's start nothing, and sees a patched socket module.
+    from socketd import service as services  # noqa: PLC0415
+
+    return services.build(
+        limits,
+        resolver=lookups,
+        clock=time,
+        keeper=keeper,
+        archive=_archive(frame.settings),
+        policies=frame.policies,
+        is_own_process=is_own,
+        pump=pump,
     )
 
 

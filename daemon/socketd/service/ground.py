@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from socketd.core.pumping import Pump
     from socketd.core.seams import Clock, Keeper
     from socketd.core.table import SocketTable
     from socketd.service.call import Limits
@@ -22,6 +23,7 @@ class Ground:
     Attributes:
         guard: Knows who may do what, also where nobody asks.
         is_own_process: Whether a pid is the daemon's, or of who helps it hold the sockets.
+        pump: Moves bytes between two of them.
     """
 
     table: SocketTable
@@ -31,3 +33,4 @@ class Ground:
     journal: Journal
     guard: Guard
     is_own_process: Callable[[int], bool]
+    pump: Pump

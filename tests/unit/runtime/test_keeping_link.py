@@ -38,7 +38,7 @@ from socketd.kernel import scm
 from socketd.runtime.keeping.adoption import AdoptionError
 from socketd.runtime.keeping.line import LineError
 from socketd.runtime.keeping.link import Link
-from socketd.runtime.keeping.notes import encode
+from socketd.runtime.keeping.notes import decode, encode
 from socketd.runtime.keeping.post import WINDOW
 from socketd.runtime.waiting import give_way
 from socketd.service import Limits, build
@@ -227,6 +227,18 @@ def test_sockets_are_had_back_under_their_numbers(couple):
     assert (web.fd, web.owner, web.kept) == (FIRST + 9, Owner(7), "keeper")
     assert [web.inode, other.inode] == inodes
     assert couple.created().fd == FIRST + 21  # above whatever was given before
+
+
+def test_socket_whose_bytes_died_with_the_daemon_is_shut_down_once_and_held(couple, caplog):
+    end, peer = socket.socketpair()
+    with end, peer:
+        couple.join(Record(FIRST, encode(Note(Owner(7), 1.0, forwarded=True))), fds=(end.fileno(),))
+        assert peer.recv(1) == b""
+    entry = couple.service.table.find(FIRST)
+    assert not entry.forwarded
+    changed = couple.keeper.do(Update)
+    assert [decode(record.note).forwarded for record in changed.records] == [False]
+    assert f"1 sockets ({FIRST}) are shut down" in caplog.text
 
 
 def test_number_that_is_not_to_be_had_fails_with_a_cure(couple):

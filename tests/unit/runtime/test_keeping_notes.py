@@ -36,6 +36,7 @@ NOTES = st.builds(
     is_blocking=st.booleans(),
     socket_file=st.none() | st.builds(UnixFile, PATHS, NUMBERS, NUMBERS),
     key=st.none() | st.text("0123456789abcdef", max_size=64),
+    forwarded=st.booleans(),
 )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _socket
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +20,7 @@ from socketd.runtime.keeping.line import LineError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from socketd.core.entry import Note
+    from socketd.core.entry import Entry, Note
     from socketd.core.numbers import Numbers
     from socketd.core.table import SocketTable
     from socketd.keeper.messages import Record, Welcome
@@ -50,6 +52,8 @@ class Adoption:
         foreign: Number and inode of what we cannot go on with: the keeper goes on holding it, for a later
             version. Its number is nobody's here.
         stored: Numbers that the supervisor's store was said to have, or no longer to have.
+        cut: Those whose bytes the daemon before had in hand when it died. They are shut down, so that who is
+            connected there takes what came before for no whole; they are held as ever, and can be closed.
     """
 
     def __init__(self, table: SocketTable, numbers: Numbers) -> None:
@@ -58,6 +62,7 @@ class Adoption:
         self.foreign: list[tuple[int, int]] = []
         self._reasons: dict[str, list[int]] = {}
         self.stored: list[tuple[int, bool]] = []
+        self.cut: list[Entry] = []
 
     def run(self, line: Line, welcome: Welcome) -> None:
         """Fetch, to the end; waits for the keeper, and lets the loop run meanwhile.
@@ -80,8 +85,13 @@ class Adoption:
                 raise LineError(f"the keeper sent {heard.message!r} instead of what it holds")
         self._numbers.start_after(welcome.last_number)
         for reason, numbers in self._reasons.items():
-            some = ", ".join(map(str, numbers[:MOST_NAMED])) + ", …" * (len(numbers) > MOST_NAMED)
-            log.warning("%d sockets (%s) stay with the keeper: %s", len(numbers), some, reason)
+            log.warning("%d sockets (%s) stay with the keeper: %s", len(numbers), _some(numbers), reason)
+        if self.cut:
+            log.warning(
+                "%d sockets (%s) are shut down: the daemon died with bytes of theirs in hand",
+                len(self.cut),
+                _some([entry.fd for entry in self.cut]),
+            )
 
     def _adopt(self, heard: Heard, records: Sequence[Record]) -> None:
         candidates = []
@@ -104,9 +114,17 @@ class Adoption:
         number = candidate.number
         inode = os.fstat(number).st_ino
         try:
-            self._table.restore(number, candidate.note, KEPT)
+            entry = self._table.restore(number, candidate.note, KEPT)
         except SocketdError as error:  # it is closed by now
             self._note_foreign(number, inode, str(error))
+        else:
+            if candidate.note.forwarded:
+                self._cut(entry)
+
+    def _cut(self, entry: Entry) -> None:
+        with suppress(OSError):  # ENOTCONN: its connection is over
+            entry.sock.shutdown(_socket.SHUT_RDWR)
+        self.cut.append(entry)
 
     def _leave(self, fd: int, number: int, reason: str) -> None:
         inode = os.fstat(fd).st_ino
@@ -117,3 +135,7 @@ class Adoption:
         self._reasons.setdefault(reason, []).append(number)
         self._numbers.reserve(number)
         self.foreign.append((number, inode))
+
+
+def _some(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:MOST_NAMED])) + ", …" * (len(numbers) > MOST_NAMED)

@@ -166,6 +166,8 @@ class Link:
         self._ledger.open(table, adoption.foreign)
         self._take_up(line, welcome)
         self.on_kept(adoption.stored)
+        for entry in adoption.cut:
+            self.update(entry)  # its note says no more that bytes of it are under way
         self._is_joined.set()
         self._mender = gevent.spawn(self._mend)
         log.info("the keeper has given back %d sockets", len(table))

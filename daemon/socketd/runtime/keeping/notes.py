@@ -46,6 +46,7 @@ def encode(note: Note) -> bytes:
         "blocking": note.is_blocking or None,
         "file": _file_members(note.socket_file),
         "key": note.key,
+        "forwarded": note.forwarded or None,
     }
     present = {name: value for name, value in members.items() if value is not None}
     # ASCII: a path's bytes that are no UTF-8 are lone surrogates here, which only escapes carry.
@@ -83,6 +84,7 @@ def _note(members: Mapping[str, Any]) -> Note:
         is_blocking=bool(members.get("blocking", False)),
         socket_file=_optional(_file, members.get("file")),
         key=_optional(str, members.get("key")),
+        forwarded=bool(members.get("forwarded", False)),
     )
 
 
