@@ -5,26 +5,36 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
+import sys
 import termios
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from socketd.core import options, polling
+from socketd.core import ancillary, options, polling
 from socketd.core.address import Address
 from socketd.core.hints import refused
 from socketd.core.seams import EDGE
 from socketd.core.transfer import is_stream
 from socketd.core.waiting import until_done
-from socketd.errors import KernelRefusedError, WaitTimeoutError, WouldBlockError
+from socketd.errors import (
+    KernelRefusedError,
+    OutOfDescriptorsError,
+    QuotaError,
+    WaitTimeoutError,
+    WouldBlockError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from socketd.core.ancillary import Call, Came, Desk
+    from socketd.core.control import ControlMessage
     from socketd.core.entry import Entry
     from socketd.core.waiting import Patience
 
-    _Take = Callable[[], bytes | None]
+    _Take = Callable[[], "Incoming | None"]
 
+_T = TypeVar("_T")
 _ENDED: Final = polling.POLLRDHUP | polling.POLLERR | polling.POLLHUP
 
 
@@ -37,12 +47,21 @@ class Incoming:
         length: The message's real length; more than ``len(data)`` if it was cut (MSG_TRUNC).
         source: Who sent it, if the family tells.
         flags: ``MSG_…`` as the kernel returned them.
+        control: What came beside it, as far as that was asked for.
+        closed: Descriptors that came and are not held.
     """
 
     data: bytes
     length: int
     source: Address | None
     flags: int
+    control: tuple[ControlMessage, ...] = ()
+    closed: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """How much of an answer it takes."""
+        return len(self.data) + sum(len(each.data) for each in self.control)
 
 
 _END: Final = Incoming(b"", 0, None, 0)
@@ -65,12 +84,16 @@ class Wanted:
         flags: ``MSG_PEEK``, ``MSG_OOB``, ``MSG_WAITALL``, …
         most: So many messages, as far as they are there already.
         total_bytes: Stop after so many bytes over all messages.
+        space: Room for the control messages of each, in bytes as ``recvmsg(2)`` counts them.
+        desk: What becomes of descriptors that come.
     """
 
     size: int
-    flags: int
-    most: int
-    total_bytes: int
+    flags: int = 0
+    most: int = 1
+    total_bytes: int = sys.maxsize
+    space: int = 0
+    desk: Desk = field(default_factory=ancillary.Closing)
 
 
 def receive(entry: Entry, wanted: Wanted, patience: Patience) -> Received:
@@ -98,20 +121,38 @@ def _events(flags: int) -> int:
 def _receive_bytes(entry: Entry, wanted: Wanted, patience: Patience) -> Incoming:
     if wanted.flags & socket.MSG_TRUNC:
         return _discard(entry, wanted, patience)
+    flags = wanted.flags | socket.MSG_DONTWAIT
+    # CPython's recv makes no system call for 0 bytes, and would not tell whether anything is there.
+    is_plain = wanted.size > 0 and not wanted.space and entry.family != socket.AF_UNIX
 
-    def take() -> bytes | None:
-        try:
-            return entry.sock.recv(wanted.size, wanted.flags | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            raise refused(error, "recv") from error
+    def take() -> Incoming | None:
+        if is_plain:  # recvmsg gives an address, and CPython does not know those of every family
+            data = _attempted(lambda: entry.sock.recv(wanted.size, flags))
+            return None if data is None else Incoming(data, len(data), None, 0)
+        came = _came(entry, wanted, lambda space, more: entry.sock.recvmsg(wanted.size, space, flags | more))
+        return None if came is None else _incoming(came.got, len(came.got), came)
 
     if wanted.flags & socket.MSG_WAITALL and patience.timeout_s > 0:
-        data = _receive_all(entry, wanted, patience, take)
-    else:
-        data = until_done(entry, _events(wanted.flags), "recv", patience, take)
-    return Incoming(data, len(data), None, 0)
+        return _receive_all(entry, wanted, patience, take)
+    return until_done(entry, _events(wanted.flags), "recv", patience, take)
+
+
+def _attempted(call: Callable[[], _T]) -> _T | None:
+    """Make a call; ``None`` if it would block."""
+    try:
+        return call()
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        raise refused(error, "recv") from error
+
+
+def _came(entry: Entry, wanted: Wanted, call: Call[_T]) -> Came[_T] | None:
+    return _attempted(lambda: ancillary.receive(entry, call, wanted.space, wanted.desk))
+
+
+def _incoming(data: bytes, length: int, came: Came[_T], source: Address | None = None) -> Incoming:
+    return Incoming(data, length, source, came.flags, came.control, came.closed)
 
 
 def _discard(entry: Entry, wanted: Wanted, patience: Patience) -> Incoming:
@@ -123,20 +164,20 @@ def _discard(entry: Entry, wanted: Wanted, patience: Patience) -> Incoming:
 
     def take() -> Incoming | None:
         buffer = bytearray(wanted.size)
-        try:
-            length = entry.sock.recv_into(buffer, wanted.size, wanted.flags | socket.MSG_DONTWAIT)
-        except BlockingIOError:
+        flags = wanted.flags | socket.MSG_DONTWAIT
+        came = _came(
+            entry, wanted, lambda space, more: entry.sock.recvmsg_into([buffer], space, flags | more)
+        )
+        if came is None:
             return None
-        except OSError as error:
-            raise refused(error, "recv") from error
         is_discarded = entry.family in (socket.AF_INET, socket.AF_INET6)
-        data = b"" if is_discarded else bytes(memoryview(buffer)[:length])
-        return Incoming(data, length, None, socket.MSG_TRUNC)
+        data = b"" if is_discarded else bytes(memoryview(buffer)[: came.got])
+        return Incoming(data, came.got, None, came.flags | socket.MSG_TRUNC, came.control, came.closed)
 
     return until_done(entry, _events(wanted.flags), "recv", patience, take)
 
 
-def _receive_all(entry: Entry, wanted: Wanted, patience: Patience, take: _Take) -> bytes:
+def _receive_all(entry: Entry, wanted: Wanted, patience: Patience, take: _Take) -> Incoming:
     """Emulate MSG_WAITALL: leave the bytes in the kernel until all of them are there.
 
     Taking them as they come would lose them with a client that hangs up half way. What the receive
@@ -144,7 +185,7 @@ def _receive_all(entry: Entry, wanted: Wanted, patience: Patience, take: _Take) 
     """
     target = min(wanted.size, max(1, options.get_number(entry.sock, "SO_RCVBUF") // 2))
 
-    def take_all() -> bytes | None:
+    def take_all() -> Incoming | None:
         if _has_queued(entry.fd, target) or polling.now(entry.fd, polling.POLLRDHUP) & _ENDED:
             return take()
         return None
@@ -167,37 +208,33 @@ def _has_queued(fd: int, size: int) -> bool:
 
 def _receive_messages(entry: Entry, wanted: Wanted, patience: Patience) -> Received:
     buffer: bytearray | None = None
+    flags = wanted.flags | socket.MSG_DONTWAIT | socket.MSG_TRUNC
 
     def take() -> Incoming | None:
         nonlocal buffer
         if buffer is None:
             buffer = bytearray(wanted.size)
-        try:
-            # MSG_TRUNC asks for the real length. recvmsg_into, since recv would return that many bytes
-            # of a buffer that is shorter.
-            length, _, flags, source = entry.sock.recvmsg_into(
-                [buffer], 0, wanted.flags | socket.MSG_DONTWAIT | socket.MSG_TRUNC
-            )
-        except BlockingIOError:
+        room = buffer
+        # MSG_TRUNC asks for the real length. recvmsg_into, since recv would return that many bytes of a
+        # buffer that is shorter.
+        came = _came(entry, wanted, lambda space, more: entry.sock.recvmsg_into([room], space, flags | more))
+        if came is None:
             buffer = None  # thousands may wait, each for megabytes
             # Shut for reading, a datagram socket answers 0 where recv(2) may block, else EAGAIN.
             is_end = patience.timeout_s > 0 and not wanted.flags & socket.MSG_ERRQUEUE and _is_shut(entry)
             return _END if is_end else None
-        except OSError as error:
-            raise refused(error, "recv") from error
-        data = bytes(memoryview(buffer)[: min(length, wanted.size)])
-        return Incoming(data, length, Address(entry.family, source) if source else None, flags)
+        data = bytes(memoryview(room)[: min(came.got, wanted.size)])
+        source = Address(entry.family, came.source) if came.source else None
+        return _incoming(data, came.got, came, source)
 
     first = until_done(entry, _events(wanted.flags), "recv", patience, take)
     if _is_end(entry, first):
         return Received((), is_eof=True)
-    messages = [first, *_following(entry, wanted, len(first.data), take)]
+    messages = [first, *_following(entry, wanted, first.size_bytes, take)]
     return Received(tuple(messages), is_eof=False)
 
 
-def _following(
-    entry: Entry, wanted: Wanted, total: int, take: Callable[[], Incoming | None]
-) -> Iterator[Incoming]:
+def _following(entry: Entry, wanted: Wanted, total: int, take: _Take) -> Iterator[Incoming]:
     """Take more messages, as far as they are there; with MSG_PEEK there is but the first one to see."""
     most = 1 if wanted.flags & socket.MSG_PEEK else wanted.most
     for _ in range(1, most):
@@ -207,12 +244,13 @@ def _following(
             return
         try:
             message = take()
-        except KernelRefusedError:  # it came between the two calls
+        # It came between the two calls; or there is no room to hold what comes with the next one.
+        except (KernelRefusedError, OutOfDescriptorsError, QuotaError):
             return
         if message is None or _is_end(entry, message):
             return
         yield message
-        total += len(message.data)
+        total += message.size_bytes
 
 
 def _is_shut(entry: Entry) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from socketd.core import polling
 from socketd.core.hints import refused
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from socketd.core.address import Address
+    from socketd.core.control import Attached
     from socketd.core.entry import Entry
     from socketd.core.waiting import Patience
 
@@ -24,10 +25,15 @@ _FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """Bytes to send; on a message socket one message."""
+    """Bytes to send; on a message socket one message.
+
+    Attributes:
+        attached: Control messages that go with the first byte.
+    """
 
     data: bytes
     to: Address | None = None
+    attached: Attached | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ def send(entry: Entry, messages: Sequence[Outgoing], flags: int, patience: Patie
         KernelRefusedError: EPIPE, ENOTCONN, EDESTADDRREQ, EMSGSIZE, …; nothing was sent.
         WouldBlockError, WaitTimeoutError, ClosedMeanwhileError, ClientGoneError: Nothing was sent.
 
-    Source: send(2).
+    Source: send(2), cmsg(3).
     """
     size = done = 0
     for message in messages:
@@ -85,29 +91,40 @@ def send(entry: Entry, messages: Sequence[Outgoing], flags: int, patience: Patie
 class _Sending:
     """One message on its way; remembers how far it got."""
 
-    __slots__ = ("_entry", "_flags", "_to", "_view", "offset")
+    __slots__ = ("_attached", "_entry", "_flags", "_to", "_view", "offset")
 
     def __init__(self, entry: Entry, message: Outgoing, flags: int) -> None:
         self._entry = entry
         self._view = memoryview(message.data)
         self._to = message.to
+        self._attached = message.attached
         self._flags = flags
         self.offset = 0
 
     def attempt(self) -> bool | None:
         """Send as much as there is room for; ``None`` while some is left."""
-        sock = self._entry.sock
         try:
             while True:
-                rest = self._view[self.offset :]
-                if self._to is None:
-                    self.offset += sock.send(rest, self._flags)
-                else:
-                    with self._to.reached() as sockaddr:
-                        self.offset += sock.sendto(rest, self._flags, sockaddr)
+                self.offset += self._send(self._view[self.offset :])
                 if self.offset >= len(self._view):
                     return True
         except BlockingIOError:
             return None
         except OSError as error:
             raise refused(error, "send") from error
+
+    def _send(self, rest: memoryview) -> int:
+        if self._to is None:
+            return self._send_to(rest, None)
+        with self._to.reached() as sockaddr:
+            return self._send_to(rest, sockaddr)
+
+    def _send_to(self, rest: memoryview, sockaddr: Any) -> int:
+        sock = self._entry.sock
+        if self._attached is not None:
+            with self._attached.items() as items:
+                sent = sock.sendmsg([rest], items, self._flags, sockaddr)
+            self._attached.on_sent()
+            self._attached = None
+            return sent
+        return sock.send(rest, self._flags) if sockaddr is None else sock.sendto(rest, self._flags, sockaddr)

@@ -20,6 +20,7 @@ from socketd.errors import (
     SocketdError,
     UnknownSocketError,
 )
+from socketd.service.attaching import Message
 from socketd.service.donation import Offer
 from socketd.service.guard import Fixed
 from socketd.service.passing import Taking
@@ -118,7 +119,7 @@ def connect(to: str) -> Callable[[Held, Any], object]:
 
 
 def send(to: str) -> Callable[[Held, Any], object]:
-    messages = [(b"x", address_text.parse("127.0.0.1:9999")), (b"x", address_text.parse(to))]
+    messages = [Message(b"x", address_text.parse("127.0.0.1:9999")), Message(b"x", address_text.parse(to))]
     return on_own(
         lambda h, c, ref: h.service.transfers.send(c, ref, messages, 0, 1.0), kind=socket.SOCK_DGRAM
     )

@@ -9,6 +9,7 @@ import pytest
 
 from socketd.core import address_text
 from socketd.core.owner import Owner
+from socketd.core.receiving import Wanted
 from socketd.core.table import Origin
 from socketd.errors import (
     ClientGoneError,
@@ -20,6 +21,7 @@ from socketd.errors import (
     UnknownSocketError,
     WouldBlockError,
 )
+from socketd.service.attaching import Message
 from socketd.service.following import BATCH, MOST, MOST_OF_ONE, Gap
 from socketd.service.guard import Fixed
 from socketd.service.journal import KEPT, decoded
@@ -109,8 +111,8 @@ def test_reading_is_no_change(held: Held):
     before = held.service.journal.last
     held.service.sockets.get(held.call(), left.reference)
     held.service.operations.info(held.call(), left.reference)
-    held.service.transfers.send(held.call(), left.reference, [(b"x", None)], 0, 1)
-    held.service.transfers.receive(held.call(), right.reference, 1, 0, 1, 1)
+    held.service.transfers.send(held.call(), left.reference, [Message(b"x")], 0, 1)
+    held.service.transfers.receive(held.call(), right.reference, Wanted(1), 1)
     assert held.service.journal.last == before
 
 
@@ -183,7 +185,10 @@ NEAR = address_text.parse(LOOPBACK)
 NOT_GRANTED: dict[str, tuple[str, Callable[[Held, str], object]]] = {
     "bind": ("bound", lambda h, ref: h.service.operations.bind(h.call(ANN), ref, NEAR)),
     "connect": ("connected", lambda h, ref: h.service.operations.connect(h.call(ANN), ref, SOMEWHERE, 0)),
-    "send": ("sent", lambda h, ref: h.service.transfers.send(h.call(ANN), ref, [(b"x", SOMEWHERE)], 0, 0)),
+    "send": (
+        "sent",
+        lambda h, ref: h.service.transfers.send(h.call(ANN), ref, [Message(b"x", SOMEWHERE)], 0, 0),
+    ),
     "option": ("option_set", lambda h, ref: h.service.operations.set_option(h.call(ANN), ref, "SO_MARK", 1)),
     "create": ("created", lambda h, _: h.make(specification(bind=LOOPBACK), uid=ANN)),
     "name": ("created", lambda h, _: h.tcp(uid=ANN, name="web")),

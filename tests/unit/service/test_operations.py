@@ -9,6 +9,7 @@ import pytest
 
 from socketd.core import address_text
 from socketd.core.address import UNSPEC, Service
+from socketd.core.receiving import Wanted
 from socketd.core.resolve import Question
 from socketd.errors import (
     InvalidRequestError,
@@ -18,6 +19,7 @@ from socketd.errors import (
     UnknownSocketError,
 )
 from socketd.service import Limits
+from socketd.service.attaching import Message
 from tests.held import LOOPBACK, FixedResolver, Held, specification, where
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def test_when_every_address_fails_the_first_refusal_is_told():
     [
         lambda s, c, ref: s.operations.bind(c, ref, Service("127.0.0.1", "0")),
         lambda s, c, ref: s.operations.connect(c, ref, Service("127.0.0.1", "1"), 1),
-        lambda s, c, ref: s.transfers.send(c, ref, [(b"x", Service("127.0.0.1", "1"))], 0, 1),
+        lambda s, c, ref: s.transfers.send(c, ref, [Message(b"x", Service("127.0.0.1", "1"))], 0, 1),
     ],
 )
 def test_a_socket_closed_while_its_address_is_looked_up_is_unknown(attempt: Any):
@@ -90,7 +92,7 @@ def test_bind_listen_accept_connect_shutdown_by_name(held: Held):
     operations.connect(call, "client", address_text.parse(where(listener)), 5)
     (far,) = held.service.sockets.accept(call, "server", 5, 1, "session")
     operations.shutdown(call, "client", socket.SHUT_WR)
-    assert held.service.transfers.receive(call, "session", 10, 0, 1, 5)[1].is_eof
+    assert held.service.transfers.receive(call, "session", Wanted(10), 5)[0].is_eof
     assert far.sock.getpeername() == near.sock.getsockname()
 
 
@@ -123,7 +125,7 @@ def test_more_than_an_answer_may_hold_is_refused():
     held = Held(limits=Limits(max_recv_bytes=10, max_count=1))
     entry = held.udp()
     with pytest.raises(InvalidRequestError) as size:
-        held.service.transfers.receive(held.call(), entry.reference, 11, 0, 1, 0)
+        held.service.transfers.receive(held.call(), entry.reference, Wanted(11), 0)
     with pytest.raises(InvalidRequestError) as count:
         held.service.transfers.poll(held.call(), [(entry.reference, 1)] * 2, 0)
     assert (size.value.member, count.value.member) == ("size", "sockets")
@@ -133,9 +135,9 @@ def test_more_than_an_answer_may_hold_is_refused():
 def test_a_message_goes_to_a_name(held: Held):
     entry, other = held.udp(), held.udp()
     to = Service("localhost", str(other.sock.getsockname()[1]))
-    sent = held.service.transfers.send(held.call(), entry.reference, [(b"hello", to)], 0, 1)
+    sent = held.service.transfers.send(held.call(), entry.reference, [Message(b"hello", to)], 0, 1)
     assert sent.is_complete
-    _, got = held.service.transfers.receive(held.call(), other.reference, 100, 0, 1, 5)
+    got, _ = held.service.transfers.receive(held.call(), other.reference, Wanted(100), 5)
     assert got.messages[0].data == b"hello"
 
 

@@ -11,6 +11,7 @@ import pytest
 from socketd.access.caller import user_name
 from socketd.core import address_text
 from socketd.core.owner import Owner
+from socketd.core.receiving import Wanted
 from socketd.errors import (
     NameTakenError,
     SocketdError,
@@ -18,6 +19,7 @@ from socketd.errors import (
     UnknownDescriptorError,
     UnknownSocketError,
 )
+from socketd.service.attaching import Message
 from socketd.service.listing import Filter
 from tests.held import ANN, BOB, LOOPBACK, ROOT, Held
 
@@ -42,8 +44,8 @@ EVERY_CALL: dict[str, Do] = {
     "get_option": lambda s, c, ref: s.operations.get_option(c, ref, "SO_TYPE", None),
     "set_option": lambda s, c, ref: s.operations.set_option(c, ref, "SO_MARK", 1),
     "list_options": lambda s, c, ref: s.operations.list_options(c, ref),
-    "send": lambda s, c, ref: s.transfers.send(c, ref, [(b"x", None)], 0, 0),
-    "receive": lambda s, c, ref: s.transfers.receive(c, ref, 1, 0, 1, 0),
+    "send": lambda s, c, ref: s.transfers.send(c, ref, [Message(b"x")], 0, 0),
+    "receive": lambda s, c, ref: s.transfers.receive(c, ref, Wanted(1), 0),
 }
 
 

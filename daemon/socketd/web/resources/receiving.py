@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flask import Response, request
 
-from socketd.core import address_text, flags
+from socketd.core import address_text, control, flags
+from socketd.core.receiving import Wanted
 from socketd.errors import InvalidRequestError
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
@@ -16,7 +17,9 @@ from socketd.web.schemas.headers import RECEIVED
 from socketd.web.schemas.transfer import DEFAULT_SIZE, ReceivedSchema, ReceiveQuerySchema, ReceiveSchema
 
 if TYPE_CHECKING:
+    from socketd.core.control import ControlMessage
     from socketd.core.receiving import Incoming, Received
+    from socketd.service.arrivals import Arrivals
 
 blueprint = ApiBlueprint("receiving", __name__, url_prefix="/v1/sockets", description="Bytes and messages")
 _ANSWER: Final = "What came: bytes, or messages in JSON"
@@ -37,24 +40,38 @@ def receive(query: dict[str, Any], body: dict[str, Any], ref: str) -> Response:
     """Receive bytes or messages, waiting for them (`recv(2)`, `recvfrom(2)`).
 
     The answer is the bytes themselves, with `Socket-Eof`, `Socket-From`, `Socket-Flags` and
-    `Socket-Length` in the headers; or JSON for `Accept: application/json`, where several messages fit.
+    `Socket-Length` in the headers; or JSON for `Accept: application/json`, where several messages fit,
+    and control messages beside them.
     Whoever goes away while waiting takes nothing.
     """
     asked = {**query, **body}
     as_json = request.accept_mimetypes.best_match((OCTETS, JSON)) == JSON
-    most = asked.get("max", 1)
-    if most > 1 and not as_json:
-        raise InvalidRequestError(
-            "several messages fit only in JSON", member="max", hint="send 'Accept: application/json'"
-        )
-    size, wanted_flags = asked.get("size", DEFAULT_SIZE), asked.get("flags", 0)
-    _, received = service().transfers.receive(call(), ref, size, wanted_flags, most, asked.get("timeout"))
-    return _as_json(received, asked.get("encoding", "auto")) if as_json else _raw(received)
-
-
-def _as_json(received: Received, encoding: str) -> Response:
-    messages = [_message(each, encoding) for each in received.messages]
+    if not as_json:
+        _check_fits(asked)
+    wanted = Wanted(
+        asked.get("size", DEFAULT_SIZE),
+        asked.get("flags", 0),
+        asked.get("max", 1),
+        space=asked.get("control_size", 0),
+    )
+    received, arrivals = service().transfers.receive(call(), ref, wanted, asked.get("timeout"))
+    if not as_json:
+        return _raw(received)
+    messages = [_message(each, asked.get("encoding", "auto")) for each in received.messages]
+    if "control_size" in asked:
+        for message, each in zip(messages, received.messages, strict=True):
+            message["control"] = [_control(one, arrivals) for one in each.control]
+            message["closed"] = each.closed
     return json({"messages": messages, "eof": received.is_eof})
+
+
+def _check_fits(asked: dict[str, Any]) -> None:
+    """Refuse to lose what bytes alone cannot tell."""
+    hint = f"send 'Accept: {JSON}'"
+    if asked.get("max", 1) > 1:
+        raise InvalidRequestError("several messages fit only in JSON", member="max", hint=hint)
+    if asked.get("control_size"):
+        raise InvalidRequestError("control messages fit only in JSON", member="control_size", hint=hint)
 
 
 def _message(message: Incoming, encoding: str) -> dict[str, Any]:
@@ -65,6 +82,21 @@ def _message(message: Incoming, encoding: str) -> dict[str, Any]:
         "from": address(message.source),
         "flags": flags.flag_names(message.flags),
     }
+
+
+def _control(message: ControlMessage, arrivals: Arrivals) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "level": control.level_name(message.level),
+        "type": control.type_name(*message.kind),
+        "numbers": list(message.kind),
+    }
+    if message.kind == control.RIGHTS:
+        body["sockets"] = [entry.fd for entry in message.sockets]
+        body["new"] = [entry.fd for entry in message.sockets if arrivals.is_new(entry)]
+        body["blocking"] = [entry.fd for entry in message.sockets if arrivals.is_blocking(entry)]
+    else:
+        body["base64"] = base64.b64encode(message.data).decode()
+    return body
 
 
 def _encoded(data: bytes, encoding: str) -> dict[str, str]:

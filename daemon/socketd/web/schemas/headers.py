@@ -22,6 +22,9 @@ NEW_SOCKET: Final[dict[str, Any]] = {
     "Location": {"description": "Where the new socket is.", "schema": _TEXT},
 }
 """Of an answer that is one socket, made by the request."""
+NEW_FORWARD: Final[dict[str, Any]] = {
+    "Location": {"description": "Where the new forward is.", "schema": _TEXT},
+}
 RECEIVED: Final[dict[str, Any]] = {
     "Socket-Eof": {
         "description": "Of bytes: whether the peer has ended its direction.",
