@@ -55,11 +55,6 @@ class Endpoint:
     is_loopback: bool
     trust: Trust = Trust()
 
-    @property
-    def is_proxied(self) -> bool:
-        """Tell whether somebody may speak HTTP between us and the daemon: the TLS may be a proxy's."""
-        return self.base.startswith("https:")
-
     @classmethod
     def parse(cls, url: str, trust: Trust | None = None) -> Endpoint:
         """Read ``unix:///run/socketd/api.sock``, ``http://host:port`` or ``https://host/prefix``.

@@ -5,37 +5,29 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from contextlib import contextmanager
-from errno import ECONNREFUSED, ENOENT
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from socketd_client.calls import BYTES, JSON, Answer, Call
-from socketd_client.errors import (
-    ApiError,
-    ConnectError,
-    ConnectionLostError,
-    SocketdError,
-    api_error,
-)
-from socketd_client.failing import transport_error
+from socketd_client.calls import BYTES, JSON, Answer, Call, Pieces
+from socketd_client.errors import ApiError, api_error
+from socketd_client.failing import check_head, transport_error
+from socketd_client.insisting import Insistence
 from socketd_client.interruption import raised_by_handler
 from socketd_client.problem import read_problem
 from socketd_client.records import ServiceInfo
-from socketd_client.repeating import CONNECT, MOST_BROKEN, Attempt, Repeat, is_leaving, pause_s, repeat_of
-from socketd_client.transport import open_session, pin
+from socketd_client.repeating import INSTANCE
+from socketd_client.shares import Shares
+from socketd_client.transport import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from socketd_client.endpoint import Endpoint
+    from socketd_client.repeating import Attempt
 
-# How long a refused connection is tried again by a client that has never been answered.
-_REFUSED_FOR_S: Final = 0.25
-_REFUSED_PAUSE_S: Final = 0.02
 _FIRST_BAD_STATUS: Final = 300
 _NO_SUCH_SOCKET: Final = 404
 _SERVICE: Final = Call("GET", "/v1/")
@@ -59,7 +51,8 @@ class Exchange:
         self._session: requests.Session | None = open_session(endpoint)
         self._pid = os.getpid()
         self._service: ServiceInfo | None = None
-        self._is_known = False
+        self._insistence = Insistence(self)
+        self.shares = Shares(self)
         self._blank = requests.Request("GET", endpoint.base).prepare()
         self._blank.headers.update({"User-Agent": "socketd-client", "Accept-Encoding": "identity"})
         if token is not None:
@@ -87,22 +80,11 @@ class Exchange:
             call: What is to be done.
             make: Makes one attempt; raises as ``send``.
         """
-        attempt = Attempt(call)
-        deadline = attempt.started + call.wait_s + self._timeout_s
-        while True:
-            try:
-                return self._reach(make, attempt, deadline)
-            except ConnectionLostError as error:
-                if time.monotonic() > deadline or not self._may_repeat(attempt):
-                    raise
-                attempt = attempt.after(error)
-            except ApiError as error:
-                if not is_leaving(error) or call.path.endswith(CONNECT):
-                    raise
-                attempt = self._after_leaving(attempt, error, deadline)
+        return self._insistence.insist(call, make)
 
     def json(self, call: Call) -> Any:
         """Send a call and parse the answer's body."""
+        self.shares.flush()
         return self.send(call).json()
 
     @contextmanager
@@ -129,91 +111,43 @@ class Exchange:
         if session is not None:
             session.close()
 
-    def _reach(self, make: Callable[[Attempt], Result], attempt: Attempt, deadline: float) -> Result:
-        """Make an attempt, again while the daemon is not there."""
-        began = time.monotonic()
-        give_up = max(deadline if self._is_known else 0.0, began + _REFUSED_FOR_S)
-        while True:
-            try:
-                return make(attempt)
-            except ConnectError as error:
-                number = None if error.reason is None else error.reason.errno
-                # A daemon alone takes its socket file away at its end.
-                is_away = number == ECONNREFUSED or (number == ENOENT and self._is_known)
-                if not is_away or time.monotonic() > give_up:
-                    # One that stays away is not waited for by each of a hundred calls.
-                    self._is_known = False
-                    raise
-                time.sleep(_REFUSED_PAUSE_S)
+    def prepared(self, attempt: Attempt) -> tuple[requests.PreparedRequest, requests.Session]:
+        """Give what an attempt sends, and the session that knows whom to trust, to who sends it itself."""
+        return self._prepare(attempt), self._own_session()
 
-    def _may_repeat(self, attempt: Attempt) -> bool:
-        repeat = repeat_of(attempt.call)
-        if repeat is Repeat.REPLAYED:
-            return attempt.lost is None  # _send looks whether it is the same daemon
-        if repeat is Repeat.NEVER or attempt.broken + 1 >= MOST_BROKEN:
-            return False
-        if repeat is Repeat.ALWAYS:
-            return True
-        try:
-            return repeat.allows(self.service(fresh=True), time.monotonic() - attempt.started)
-        except SocketdError:
-            return False
+    def describe(self) -> Answer:
+        """Ask for the service document."""
+        return self.send(_SERVICE)
 
-    def _after_leaving(self, attempt: Attempt, error: ApiError, deadline: float) -> Attempt:
-        """Wait until the daemon may be back; return the next attempt, or raise."""
-        if attempt.lost is not None and repeat_of(attempt.call) is Repeat.REPLAYED:
-            raise attempt.lost from error  # this try did nothing, but the first may have
-        left_s = deadline - time.monotonic()
-        if left_s < pause_s(error):
-            raise error
-        time.sleep(pause_s(error))
-        if attempt.lost is not None:
-            return attempt
-        return Attempt(attempt.call.shortened(deadline - self._timeout_s - time.monotonic()))
+    def note(self, instance: str | None) -> None:
+        """Note that the daemon has answered, and as whom."""
+        self._insistence.is_known = True
+        if instance is not None:
+            self._insistence.instance = instance
 
     def _send(self, attempt: Attempt) -> Answer:
-        call = attempt.call
-        if attempt.lost is not None and repeat_of(call) is Repeat.REPLAYED:
-            return self._send_to_the_same(attempt, attempt.lost)
         try:
-            return self._send_on(self._own_session(), call, attempt.key)
+            return self._send_on(self._own_session(), attempt)
         except ApiError as error:
             # The first time did it; and If-Match says that it was the socket that was meant.
-            is_done = call.method == "DELETE" and error.status == _NO_SUCH_SOCKET
-            if attempt.lost is not None and is_done:
+            is_close = attempt.call.method == "DELETE" and attempt.call.if_match is not None
+            if attempt.lost is not None and is_close and error.status == _NO_SUCH_SOCKET:
                 return Answer(204, {}, b"")
             raise
 
-    def _send_to_the_same(self, attempt: Attempt, lost: ConnectionLostError) -> Answer:
-        """Send it again to the daemon that may have done it, by a connection that never leads elsewhere.
-
-        Between asking who it is and sending, it may die; on a new connection its successor would do it a
-        second time. A TLS or HTTP proxy could lead the connection to both, so behind those it is not sent.
-        """
-        if self.endpoint.is_proxied:
-            raise lost
-        with open_session(self.endpoint) as session:
-            if session.proxies:
-                raise lost
-            try:
-                service = ServiceInfo.from_json(self._send_on(session, _SERVICE, attempt.key).json())
-                if not Repeat.REPLAYED.allows(service, time.monotonic() - attempt.started):
-                    raise lost
-                pin(session, self._blank)
-            except SocketdError as error:
-                raise lost from error
-            return self._send_on(session, attempt.call, attempt.key)
-
-    def _prepare(self, call: Call, key: str) -> requests.PreparedRequest:
-        request = self._blank.copy()
+    def _prepare(self, attempt: Attempt) -> requests.PreparedRequest:
+        call, request = attempt.call, self._blank.copy()
         request.method, request.url = call.method, self.endpoint.base + call.target()
         headers = request.headers
         headers["Accept"] = call.accept
         if call.if_match is not None:
-            headers["If-Match"] = f'"{call.if_match}"'
-        if call.method == "POST":
-            headers["Idempotency-Key"] = key
-        if isinstance(call.body, memoryview):
+            headers["If-Match"] = call.entity_tags()
+        if call.method != "GET":
+            headers["Idempotency-Key"] = attempt.key
+        if attempt.instance is not None:
+            headers[INSTANCE] = attempt.instance
+        headers.update(call.headers)
+        if isinstance(call.body, (memoryview, Pieces)):
             request.body = call.body  # type: ignore[assignment]  # urllib3 sends any buffer as it is
             headers["Content-Type"], headers["Content-Length"] = BYTES, str(call.body.nbytes)
         elif call.body is not None:
@@ -221,22 +155,28 @@ class Exchange:
             headers["Content-Type"], headers["Content-Length"] = JSON, str(len(request.body))
         return request
 
-    def _send_on(self, session: requests.Session, call: Call, key: str) -> Answer:
-        with self._worded(), self._begin(session, call, key) as response:
+    def _send_on(self, session: requests.Session, attempt: Attempt) -> Answer:
+        with self._worded(), self._begin(session, attempt) as response:
             # Not .content: it joins pieces of 10 KiB, twice the time for a recv of 1 MiB.
             body = response.raw.read()
-        self._is_known = True
+        self.note(response.headers.get(INSTANCE))
         if response.status_code >= _FIRST_BAD_STATUS:
             raise self._refused(response, body)
         return Answer(response.status_code, response.headers, body)
 
-    def _begin(self, session: requests.Session, call: Call, key: str) -> requests.Response:
+    def _begin(self, session: requests.Session, attempt: Attempt) -> requests.Response:
         """Send a request and read the head of its answer."""
-        timeout = (self._timeout_s, self._timeout_s + call.wait_s)
-        request = self._prepare(call, key)
-        return session.send(
+        timeout = (self._timeout_s, self._timeout_s + attempt.call.wait_s)
+        request = self._prepare(attempt)
+        response = session.send(
             request, stream=True, timeout=timeout, allow_redirects=False, proxies=session.proxies
         )
+        try:
+            check_head(response)
+        except BaseException:
+            response.close()
+            raise
+        return response
 
     @staticmethod
     def _refused(response: requests.Response, body: bytes) -> ApiError:
@@ -244,8 +184,8 @@ class Exchange:
 
     def _open(self, attempt: Attempt) -> requests.Response:
         with self._worded():
-            response = self._begin(self._own_session(), attempt.call, attempt.key)
-            self._is_known = True
+            response = self._begin(self._own_session(), attempt)
+            self.note(response.headers.get(INSTANCE))
             if response.status_code < _FIRST_BAD_STATUS:
                 return response
             with response:

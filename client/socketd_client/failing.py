@@ -6,7 +6,7 @@ import ssl
 from typing import Final
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, ReadTimeoutError
 
 from socketd_client.errors import (
     ConnectError,
@@ -19,6 +19,25 @@ from socketd_client.interruption import causes
 
 # Of a connection that was there; any other error of TLS is of its beginning, before a request counts.
 _CUT_OFF: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+
+_HTTP_1_1: Final = 11
+_NO_CONTENT: Final = 204
+
+
+def check_head(response: requests.Response) -> None:
+    """Refuse the head of an answer that ends early: ``http.client`` takes the end of the stream for its end.
+
+    An answer would then be empty that is not, and an empty ``recv`` means that the peer has ended. Every
+    answer of the daemon says how long its body is. (Were the number cut, the body would be missing.)
+
+    Raises:
+        ProtocolError: It says nothing of a body.
+    """
+    is_chunked = response.headers.get("Transfer-Encoding") == "chunked"
+    has_length = response.headers.get("Content-Length", "").isdecimal()
+    is_told = is_chunked or has_length or response.status_code == _NO_CONTENT
+    if not is_told and response.raw.version == _HTTP_1_1:
+        raise ProtocolError("the head of the answer is cut")
 
 
 def transport_error(place: str, error: Exception) -> TransportError:

@@ -23,7 +23,7 @@ from socketd_client.errors import (
     connect_error,
 )
 from socketd_client.problem import read_problem
-from socketd_client.repeating import MOST_BROKEN
+from socketd_client.repeating import INSTANCE, MOST_BROKEN
 from socketd_client.transport import connect_unix
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def give(
             raise connect_error(endpoint.url, error) from error
         with sock:
             try:
-                _switch(sock, attempt)
+                _switch(exchange, sock, attempt)
                 status, body = _hand_over(sock, descriptors, offers)
             except SocketdError:  # a refusal may be an OSError, too
                 raise
@@ -146,14 +146,16 @@ def give(
     return exchange.insist(Call("POST", "/v1/sockets/give", query), make)
 
 
-def _switch(sock: socket.socket, attempt: Attempt) -> None:
+def _switch(exchange: Exchange, sock: socket.socket, attempt: Attempt) -> None:
+    to_whom = "" if attempt.instance is None else f"{INSTANCE}: {attempt.instance}\r\n"
     sock.sendall(
-        f"POST {attempt.call.target()} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: socketd-client\r\n"
+        f"POST {attempt.call.target()} HTTP/1.1\r\n{to_whom}Host: localhost\r\nUser-Agent: socketd-client\r\n"
         f"Idempotency-Key: {attempt.key}\r\nConnection: Upgrade\r\nUpgrade: socketd-give\r\n\r\n".encode()
     )
     # Its buffer may read ahead, but the daemon says nothing more before the manifest has come.
     with HTTPResponse(sock, method="POST") as response:
         response.begin()
+        exchange.note(response.getheader(INSTANCE))
         if response.status != _SWITCHED:
             raise api_error(read_problem(response.status, dict(response.headers), response.read()))
 

@@ -1,7 +1,7 @@
-"""What is asked again when the daemon goes away in the middle, and why nothing is done twice by that.
+"""What is asked again when a connection breaks or the daemon goes away, and why nothing is done twice.
 
-An attempt at a call may be followed by another one in three cases, until the time of the call is over: the
-wait it asked for and the client's ``timeout_s``.
+An attempt at a call may be followed by others, until the time of the call is over: the wait it asked for and
+the client's ``timeout_s``. Between them is a pause that grows.
 
 The connection was not made
     Nothing was sent. Every call is tried again: for a quarter of a second by a new client, as a daemon that
@@ -9,12 +9,21 @@ The connection was not made
 503 with the code ``shutting_down``
     The daemon did nothing. Every call is made again after ``Retry-After``, with a new key and what is left of
     its wait; except ``connect``, which goes on in the kernel: ``Socket.connect`` looks how far it got.
-The connection broke before the answer
-    It may have been done. ``repeat_of`` says which calls are sent again then, and to whom.
+400 with the code ``cut_body``
+    The connection broke on the way to the daemon, which did nothing. Every call is made again.
+The connection broke before the whole answer was there
+    Or the daemon took us for gone, and says so (``client_gone``). It may have been done. ``repeat_of`` says
+    which calls are sent again then, and to whom.
+
+Each request says by ``Socketd-Instance`` which daemon process it is for: the one that answered last. Its
+successor answers 412 with the code ``other_instance`` and does nothing; also where the network delivers a
+request late, or twice. A proxy hands the header on, and may itself not repeat what is not idempotent
+(RFC 9110, 9.2.2).
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -25,19 +34,26 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from socketd_client.calls import Call
     from socketd_client.errors import ApiError, ConnectionLostError
-    from socketd_client.records import ServiceInfo
 
-MOST_BROKEN: Final = 4
-"""Attempts whose connection may break. More would help a request that kills the daemon to do so again."""
+INSTANCE: Final = "Socketd-Instance"
+MOST_BROKEN: Final = 16
+"""Attempts of a caller that looks by itself what became of the last one (``connect``, ``release``)."""
+MOST_DAEMONS: Final = 4
+"""Daemons that one call may meet. More would help a request that kills the daemon to do so again."""
 CONNECT: Final = "/connect"
 
 _UNAVAILABLE: Final = 503
 _SHUTTING_DOWN: Final = "shutting_down"
+_OTHER_INSTANCE: Final = "other_instance"
+_ANSWER_FORGOTTEN: Final = "answer_forgotten"
+_CUT_BODY: Final = "cut_body"
+_CLIENT_GONE: Final = "client_gone"
 _SHORTEST_PAUSE_S: Final = 0.02
-_REPLAYS: Final = "idempotency"
-_NO_KEEPER: Final = "none"
+_FIRST_BROKEN_PAUSE_S: Final = 0.002
+_LONGEST_BROKEN_PAUSE_S: Final = 0.25
 _MAKING: Final = ("/v1/sockets", "/v1/socketpairs", "/accept", "/give")
 _LOOKING: Final = ("/poll", "/take")
+_BY_POSITION: Final = "/stream"
 
 
 class Repeat(Enum):
@@ -46,7 +62,7 @@ class Repeat(Enum):
     Attributes:
         ALWAYS: To whoever is there.
         KEPT: To the daemon that may have seen it, and to its successor if a keeper outlived it.
-        REPLAYED: To the daemon that may have seen it, on a connection that leads to no other.
+        REPLAYED: To the daemon that may have seen it.
         NEVER: To nobody.
     """
 
@@ -55,16 +71,6 @@ class Repeat(Enum):
     REPLAYED = "replayed"
     NEVER = "never"
 
-    def allows(self, service: ServiceInfo, elapsed_s: float) -> bool:
-        """Tell whether that daemon may get it, ``elapsed_s`` after the first attempt began.
-
-        A daemon that was there before is the one that may have seen it: there is only one at a time.
-        """
-        if _REPLAYS not in service.extensions:
-            return False
-        is_same = service.uptime_s > elapsed_s
-        return is_same or (self is Repeat.KEPT and service.keeper != _NO_KEEPER)
-
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -72,39 +78,62 @@ class Attempt:
 
     Attributes:
         key: The ``Idempotency-Key``; the same as long as the first try may have been carried out.
+        instance: The daemon that it is for; ``None`` before any has answered.
         started: When the first try with this key began, in ``time.monotonic()`` seconds.
-        lost: How the last one ended, if its connection broke.
+        lost: How the last one ended that may have been done.
         broken: How many have ended so.
+        daemons: How many daemons were met.
     """
 
     call: Call
+    instance: str | None = None
     key: str = field(default_factory=lambda: os.urandom(16).hex())
     started: float = field(default_factory=time.monotonic)
     lost: ConnectionLostError | None = None
     broken: int = 0
+    daemons: int = 1
 
-    def after(self, lost: ConnectionLostError) -> Attempt:
-        """Return the next one with the same request, byte for byte: only so the daemon knows it again."""
-        return replace(self, lost=lost, broken=self.broken + 1)
+    def after(self, lost: ConnectionLostError | None) -> Attempt:
+        """Return the next one with the same request, byte for byte: only so the daemon knows it again.
+
+        Args:
+            lost: How this one ended; ``None`` if it is sure that it was not done.
+        """
+        return replace(self, lost=lost or self.lost, broken=self.broken + 1)
+
+    def elsewhere(self, instance: str | None) -> Attempt:
+        """Return the next one, for another daemon."""
+        return replace(self, instance=instance, daemons=self.daemons + 1)
+
+    def pause_s(self) -> float:
+        """Say how long to wait before this one: not at all at first, for a kept connection may be old."""
+        if self.broken <= 1:
+            return 0.0
+        return min(math.ldexp(_FIRST_BROKEN_PAUSE_S, self.broken), _LONGEST_BROKEN_PAUSE_S)
 
 
 def repeat_of(call: Call) -> Repeat:
     """Say what may be done when the connection broke, and the call may have been carried out.
 
-    ``GET`` changes nothing. ``PUT`` says what shall be: a name is ensured, an option set, and the second time
-    finds it so. ``DELETE`` with ``If-Match`` names one socket for ever (a cookie is never reused): 404 then
-    means that the first did it. ``DELETE`` of a mere name is not sent again, since somebody may have used the
-    name anew in between.
+    ``GET`` changes nothing. Every other call has an ``Idempotency-Key``, by which the daemon that may have
+    done it gives its first answer again. What its successor may get depends on the call.
 
-    ``POST`` with its ``Idempotency-Key``: ``poll`` and ``take`` leave everything as it was. Those that make
-    sockets (``create``, ``create_many``, ``pair``, ``accept``, ``give_from``) get the first answer from the
-    same daemon, and from its successor the very sockets, as the keeper has their key; ``give`` of our own
-    descriptors finds by key and inode what it gave. ``bind``, ``listen``, ``shutdown``, ``send`` and ``recv``
-    are known to the daemon that did them and to nobody after it: no byte is sent or taken twice. A ``take``
-    with ``release`` is ``passing.take``'s own affair: it may already have the only descriptor.
+    ``PUT`` says what shall be: a name is ensured, an option set, and the second time finds it so. ``DELETE``
+    with ``If-Match`` names one socket for ever (a cookie is never reused): 404 then means that the first did
+    it. ``DELETE`` of a mere name is no successor's, since somebody may have used the name anew in between.
+    The bytes of a ``PUT`` of a stream are known by their position to the daemon that sent them, and no other.
+
+    ``POST``: ``poll`` and ``take`` leave everything as it was. Those that make sockets (``create``,
+    ``create_many``, ``pair``, ``accept``, ``give_from``) get from a successor the very sockets, as the keeper
+    has their key; ``give`` of our own descriptors finds by key and inode what it gave. ``bind``, ``listen``,
+    ``shutdown``, ``send`` and ``recv`` are known to the daemon that did them and to nobody after it: no byte
+    is sent or taken twice. A ``take`` with ``release`` is ``passing.take``'s own affair: it may already have
+    the only descriptor.
     """
     if call.method == "DELETE":
-        return Repeat.NEVER if call.if_match is None else Repeat.ALWAYS
+        return Repeat.REPLAYED if call.if_match is None else Repeat.ALWAYS
+    if call.method == "PUT" and call.path.endswith(_BY_POSITION):
+        return Repeat.REPLAYED
     if call.method != "POST":
         return Repeat.ALWAYS
     if call.path.endswith(_LOOKING):
@@ -116,6 +145,26 @@ def repeat_of(call: Call) -> Repeat:
 def is_leaving(error: ApiError) -> bool:
     """Tell whether the daemon goes away, and did nothing; 503 alone may be a full table."""
     return error.status == _UNAVAILABLE and error.code == _SHUTTING_DOWN
+
+
+def is_for_another(error: ApiError) -> bool:
+    """Tell whether another daemon serves now, and did nothing."""
+    return error.code == _OTHER_INSTANCE
+
+
+def is_forgotten(error: ApiError) -> bool:
+    """Tell whether the daemon did it before, and has dropped its answer since."""
+    return error.code == _ANSWER_FORGOTTEN
+
+
+def is_broken(error: ApiError) -> bool:
+    """Tell whether the daemon saw our end of the connection while we are here: it was cut on the way."""
+    return error.code == _CLIENT_GONE
+
+
+def is_cut(error: ApiError) -> bool:
+    """Tell whether the request did not arrive whole, and nothing was done."""
+    return error.code == _CUT_BODY
 
 
 def pause_s(error: ApiError) -> float:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from socketd_client.descriptors import RECEIVED, PassingSocket
-from socketd_client.errors import ConnectionLostError
+from socketd_client.own_traffic import OwnTraffic
 
 if TYPE_CHECKING:
     from urllib3.response import HTTPResponse
@@ -99,7 +97,7 @@ class UnixConnectionPool(HTTPConnectionPool):
     ConnectionCls = UnixConnection
 
 
-class UnixAdapter(HTTPAdapter):
+class UnixAdapter(OwnTraffic):
     """Sends requests over a Unix socket.
 
     Only where the connection comes from is replaced: psf/requests#6707 made
@@ -133,36 +131,10 @@ def open_session(endpoint: Endpoint) -> requests.Session:
         session.verify = trust.ca or found["verify"]
         session.cert = found["cert"] if trust.cert is None else (trust.cert, trust.key or trust.cert)
         session.proxies = {} if endpoint.is_loopback else dict(found["proxies"])
-        adapter = HTTPAdapter(pool_maxsize=POOL_SIZE, max_retries=0)
+        adapter = OwnTraffic(pool_maxsize=POOL_SIZE, max_retries=0)
         session.mount("https://", adapter)
     else:
         adapter = UnixAdapter(endpoint.socket_path)
     session.mount("http://", adapter)
     session.trust_env = False
     return session
-
-
-def pin(session: requests.Session, request: requests.PreparedRequest) -> None:
-    """Hold a session to the connection it has: from here on it makes no other.
-
-    Args:
-        session: One of ``open_session`` that has had its first answer, and has no other use.
-        request: Any to its daemon.
-
-    Raises:
-        ConnectionLostError: There is no such connection.
-    """
-    # Any but ours is an HTTPAdapter too: open_session mounts nothing else.
-    adapter = cast("HTTPAdapter", session.get_adapter(request.url or ""))
-    pool = adapter.get_connection_with_tls_context(request, session.verify, session.proxies, session.cert)
-    queue = getattr(pool, "pool", None)
-    # Last in, first out: it is the one that was given back with the answer.
-    connection = None if queue is None or queue.empty() else queue.get(block=False)
-    if queue is None or connection is None:
-        raise ConnectionLostError("the daemon keeps no connection")
-    connection.connect = _refuse  # http.client calls it when the connection turns out to be closed
-    queue.put(connection)
-
-
-def _refuse() -> None:
-    raise HTTPException("the connection is gone, and another may lead to another daemon")

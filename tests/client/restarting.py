@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from socketd_client import Client, Socket
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-SAME = {**SERVICE, "extensions": ["idempotency"]}
+SAME = SERVICE
 SUCCESSOR = {**SAME, "uptime_s": 0.0, "keeper": "up"}
 LEAVING = Reply(
     {"title": "Interrupted", "status": 503, "code": "shutting_down", "errno": "EINTR"},
@@ -21,15 +22,50 @@ LEAVING = Reply(
 )
 
 
+OTHER = Reply(
+    {"title": "Stale", "status": 412, "code": "other_instance", "errno": "ESTALE"},
+    412,
+    {"Content-Type": "application/problem+json"},
+)
+
+
 class Play:
-    """Answers each call to the API with the next act, the last one again and again; ``GET /v1/`` apart."""
+    """Answers each call to the API with the next act, the last one again and again; ``GET /v1/`` apart.
+
+    It names itself, and refuses what is for another. Where the service is a successor, each ``None`` among
+    the acts is the end of one daemon.
+
+    Attributes:
+        calls: Those that it did, or broke off.
+        refused: Those that were for another.
+    """
 
     def __init__(self, service: dict[str, Any], *acts: Reply | Callable[[Seen], Reply | None] | None) -> None:
         self.service = Reply(service)
         self.acts = list(acts)
         self.calls: list[Seen] = []
+        self.refused: list[Seen] = []
+        self.ended = 0
 
     def __call__(self, seen: Seen) -> Reply | None:
+        meant = seen.headers.get("Socketd-Instance", self.instance)
+        reply = OTHER if meant != self.instance else self._reply(seen)
+        if reply is OTHER:
+            self.refused.append(seen)
+        named = None if reply is None else replace(reply, headers={**reply.headers, **self._name()})
+        if reply is None and not self.service.body["uptime_s"]:
+            self.ended += 1
+        return named
+
+    @property
+    def instance(self) -> str:
+        """The daemon that plays now."""
+        return f"daemon-{self.ended}"
+
+    def _name(self) -> dict[str, str]:
+        return {"Socketd-Instance": self.instance}
+
+    def _reply(self, seen: Seen) -> Reply | None:
         if seen.path == "/v1/":
             return self.service
         if seen.method == "GET" and not seen.path.endswith("/64"):

@@ -13,7 +13,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,22 +20,9 @@ import socketd_client
 from socketd_client import ApiError, BadAnswerError, Client, Socket, TransportError
 from tests.client.http_stand_in import Reply, Seen, problem, serving, socket_json
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.daemon_process import DaemonProcess
-
 LOOPBACK = ("127.0.0.1", 0)
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 SO_COOKIE = 57
-
-
-@pytest.fixture
-def client(daemon: DaemonProcess) -> Iterator[Client]:
-    with Client(daemon.url) as client:
-        yield client
-        for sock in client.sockets.list():
-            sock.close()
 
 
 @pytest.fixture
@@ -92,7 +78,7 @@ def test_descriptors_of_an_answer_that_breaks_off_are_closed(tmp_path: Path):
         seen.connection.sendmsg([INTERIM], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
         return None
 
-    with serving(answer, tmp_path / "s") as stand_in, Client(stand_in.url) as client:
+    with serving(answer, tmp_path / "s") as stand_in, Client(stand_in.url, timeout_s=1) as client:
         sock = client.sockets.get(64)
         with pytest.raises(TransportError):
             sock.take()

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from socketd_client import ApiError, Client, ConnectionLostError
-from tests.client.http_stand_in import SERVICE, Reply, Seen, problem, serving, socket_json
+from tests.client.http_stand_in import SERVICE, WAIT_S, Reply, Seen, problem, serving, socket_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-REPLAYING = {**SERVICE, "extensions": ["idempotency"]}
+NAMED = {"Socketd-Instance": "the-daemon"}
+CUT = problem("EINVAL", 400, code="cut_body")
+GONE = problem("ECANCELED", 499, code="client_gone")
+FORGOTTEN = problem("EALREADY", code="answer_forgotten")
 
 
 class BreaksOnce:
-    """Hangs up instead of answering the first time; ``service`` answers ``GET /v1/``, ``reply`` the rest."""
+    """Hangs up instead of answering at first; ``service`` answers ``GET /v1/``, ``reply`` the rest."""
 
-    def __init__(self, reply: Reply, service: dict[str, object], *, times: int = 1) -> None:
+    def __init__(self, reply: Reply, service: Reply, *, times: int = 1) -> None:
         self.reply = reply
         self.service = service
         self.left = times
@@ -26,14 +29,14 @@ class BreaksOnce:
 
     def __call__(self, seen: Seen) -> Reply | None:
         if seen.path == "/v1/":
-            return Reply(self.service)
+            return self.service
         self.calls.append(seen)
         self.left -= 1
         return None if self.left >= 0 else self.reply
 
 
-def test_post_is_not_sent_again_when_the_daemon_does_not_replay(tmp_path: Path):
-    answer = BreaksOnce(Reply(socket_json()), SERVICE)
+def test_post_is_not_sent_again_to_a_daemon_that_does_not_say_who_it_is(tmp_path: Path):
+    answer = BreaksOnce(Reply(socket_json()), Reply(SERVICE))
     with serving(answer, tmp_path / "s") as server, Client(server.url) as client:
         with pytest.raises(ConnectionLostError):
             client.sockets.create()
@@ -41,7 +44,7 @@ def test_post_is_not_sent_again_when_the_daemon_does_not_replay(tmp_path: Path):
 
 
 def test_post_is_not_sent_again_to_a_daemon_that_started_since(tmp_path: Path):
-    answer = BreaksOnce(Reply(socket_json()), {**REPLAYING, "uptime_s": 0.0})
+    answer = BreaksOnce(Reply(socket_json()), Reply({**SERVICE, "uptime_s": 0.0}, headers=NAMED))
     with serving(answer, tmp_path / "s") as server, Client(server.url) as client:
         with pytest.raises(ConnectionLostError):
             client.sockets.create()
@@ -49,18 +52,60 @@ def test_post_is_not_sent_again_to_a_daemon_that_started_since(tmp_path: Path):
 
 
 def test_post_is_not_sent_again_when_nobody_tells_whether_it_may(tmp_path: Path):
-    with serving(lambda _: None, tmp_path / "s") as server, Client(server.url) as client:
+    with serving(lambda _: None, tmp_path / "s") as server, Client(server.url, timeout_s=0.1) as client:
         with pytest.raises(ConnectionLostError):
             client.sockets.create()
         assert [seen.method for seen in server.seen].count("POST") == 1
 
 
-def test_nothing_is_sent_a_fifth_time(tmp_path: Path):
-    answer = BreaksOnce(Reply(socket_json()), REPLAYING, times=5)
-    with serving(answer, tmp_path / "s") as server, Client(server.url) as client:
+@pytest.mark.parametrize("call", ["get", "create"])
+def test_a_call_is_sent_again_as_often_as_its_connection_breaks(tmp_path: Path, call: str):
+    answer = BreaksOnce(Reply(socket_json()), Reply(SERVICE, headers=NAMED), times=12)
+    with serving(answer, tmp_path / "s") as server, Client(server.url, timeout_s=WAIT_S) as client:
+        assert getattr(client.sockets, call)(*([64] if call == "get" else [])).fd == 64
+    assert len(answer.calls) == 13
+    assert len({seen.headers.get("Idempotency-Key") for seen in answer.calls}) == 1
+
+
+def test_a_call_is_given_up_when_its_time_is_over(tmp_path: Path):
+    with serving(lambda _: None, tmp_path / "s") as server, Client(server.url, timeout_s=0.1) as client:
         with pytest.raises(ConnectionLostError):
             client.sockets.get(64)
-        assert len(answer.calls) == 4
+        assert len(server.seen) > 1
+
+
+def test_a_request_that_arrived_cut_is_sent_again(tmp_path: Path):
+    replies = [CUT, CUT, Reply(socket_json())]
+    with serving(lambda _: replies.pop(0), tmp_path / "s") as server, Client(server.url) as client:
+        assert client.sockets.create().fd == 64
+        assert len({seen.headers["Idempotency-Key"] for seen in server.seen}) == 1
+
+
+def test_a_daemon_that_takes_us_for_gone_is_a_broken_connection(tmp_path: Path):
+    replies = [Reply(socket_json(), headers=NAMED), GONE, Reply({"sent": 1}, headers=NAMED)]
+    with serving(lambda _: replies.pop(0), tmp_path / "s") as server, Client(server.url) as client:
+        assert client.sockets.get(64).send(b"x") == 1
+        assert len({seen.headers["Idempotency-Key"] for seen in server.seen[1:]}) == 1
+
+
+def test_what_was_done_and_whose_answer_is_kept_no_more_is_a_lost_connection(tmp_path: Path):
+    answer = BreaksOnce(FORGOTTEN, Reply(SERVICE, headers=NAMED))
+    with serving(answer, tmp_path / "s") as server, Client(server.url) as client:
+        with pytest.raises(ConnectionLostError):
+            client.sockets.create()
+        assert len(answer.calls) == 2
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_every_change_names_its_key_and_the_daemon_that_it_is_for(tmp_path: Path, method: str):
+    reply = Reply(socket_json(), headers=NAMED)
+    with serving(lambda _: reply, tmp_path / "s") as server, Client(server.url) as client:
+        sock = client.sockets.get(64)
+        {"POST": sock.listen, "PUT": lambda: client.sockets.ensure("web"), "DELETE": sock.close}[method]()
+        asked = server.seen[-1]
+    assert asked.method == method
+    assert asked.headers["Idempotency-Key"]
+    assert asked.headers["Socketd-Instance"] == "the-daemon"
 
 
 def test_refusal_is_not_sent_again(tmp_path: Path):
@@ -71,7 +116,7 @@ def test_refusal_is_not_sent_again(tmp_path: Path):
 
 
 def test_post_is_sent_again_with_its_key_to_a_daemon_that_replays(tmp_path: Path):
-    answer = BreaksOnce(Reply(socket_json()), REPLAYING)
+    answer = BreaksOnce(Reply(socket_json()), Reply(SERVICE, headers=NAMED))
     with serving(answer, tmp_path / "s") as server, Client(server.url) as client:
         assert client.sockets.create(name="web").fd == 64
     first, second = answer.calls
@@ -92,7 +137,7 @@ def test_every_post_has_a_key_of_its_own_and_gets_have_none(tmp_path: Path):
 
 @pytest.mark.parametrize("call", ["get", "ensure"])
 def test_get_and_put_are_sent_again(tmp_path: Path, call: str):
-    answer = BreaksOnce(Reply(socket_json()), SERVICE)
+    answer = BreaksOnce(Reply(socket_json()), Reply(SERVICE))
     with serving(answer, tmp_path / "s") as server, Client(server.url) as client:
         assert getattr(client.sockets, call)("web").fd == 64
         assert len(answer.calls) == 2
@@ -126,7 +171,7 @@ def test_delete_that_is_refused_the_first_time_is_refused(tmp_path: Path):
 
 
 def test_connection_that_the_daemon_closed_while_idle_is_replaced_without_a_word(tmp_path: Path):
-    answer = BreaksOnce(Reply(socket_json()), SERVICE, times=0)
+    answer = BreaksOnce(Reply(socket_json()), Reply(SERVICE), times=0)
     with serving(answer, tmp_path / "s") as server, Client(server.url) as client:
         client.sockets.create()
         server.hang_up()

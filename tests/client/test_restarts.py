@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from socketd_client import ApiError, Client, ConnectError, ConnectionLostError, Socket
+from socketd_client.calls import Call
+from socketd_client.repeating import MOST_DAEMONS, Repeat, repeat_of
 from tests.client.http_stand_in import SERVICE, WAIT_S, Reply, problem, serving
 from tests.client.restarting import LEAVING, SAME, SUCCESSOR, Play, anything, held_by, playing
 
@@ -81,24 +83,28 @@ def test_the_daemon_that_did_it_gets_it_again_with_its_key(tmp_path: Path, what:
     assert play.keys[0] == play.keys[1] is not None
 
 
-@pytest.mark.parametrize("is_tcp", [False, True])
-@pytest.mark.parametrize("what", ["send", "recv"])
-def test_a_daemon_that_leaves_between_question_and_call_gets_no_stand_in(
-    tmp_path: Path,
-    what: str,
-    is_tcp: bool,  # noqa: FBT001 - a test's parameter
+@pytest.mark.parametrize("what", sorted(DOING))
+def test_a_daemon_that_was_replaced_since_the_last_call_is_asked_under_its_own_name(
+    tmp_path: Path, what: str
 ):
-    play = Play(SAME, None, anything)
-    # It says that it is the same one, and hangs up: the next connection may lead to another.
-    play.service = Reply(SAME, headers={"Connection": "close"})
-    with playing(play, None if is_tcp else tmp_path / "s") as client, pytest.raises(ConnectionLostError):
-        DOING[what](client, held_by(client))
-    assert len(play.calls) == 1
+    play = Play(SUCCESSOR, anything)
+    with playing(play, tmp_path / "s") as client:
+        held = held_by(client)
+        play.ended += 1
+        DOING[what](client, held)
+    assert len(play.calls) == len(play.refused) == 1
+
+
+def test_a_call_that_ends_one_daemon_after_the_other_is_given_up(tmp_path: Path):
+    play = Play(SUCCESSOR, None)
+    with playing(play, tmp_path / "s") as client, pytest.raises(ConnectionLostError):
+        held_by(client).info()
+    assert play.ended == MOST_DAEMONS
 
 
 @pytest.mark.parametrize("what", sorted(LOOKING))
 def test_what_changes_nothing_is_sent_to_anybody(tmp_path: Path, what: str):
-    play = Play({**SUCCESSOR, "keeper": "none", "extensions": []}, None, None, anything)
+    play = Play({**SUCCESSOR, "keeper": "none"}, None, None, anything)
     with playing(play, tmp_path / "s") as client:
         LOOKING[what](client, held_by(client))
     assert len(play.calls) == 3
@@ -174,7 +180,21 @@ def test_bytes_that_may_have_been_sent_are_not_sent_to_whoever_comes_after_a_lea
     assert len(play.calls) == 2
 
 
-def test_delete_of_a_mere_name_is_not_sent_again(tmp_path: Path):
+def test_a_stream_is_only_for_the_daemon_that_began_it():
+    for method, to_whom in (("PUT", Repeat.REPLAYED), ("GET", Repeat.ALWAYS), ("HEAD", Repeat.ALWAYS)):
+        assert repeat_of(Call(method, "/v1/sockets/64/stream")) is to_whom
+
+
+def test_delete_of_a_mere_name_is_sent_again_to_the_daemon_that_did_it(tmp_path: Path):
+    play = Play(SAME, None, Reply(b"", 204))
+    with playing(play, tmp_path / "s") as client:
+        held_by(client)
+        client.names.delete("web")
+    assert len(play.calls) == 2
+    assert len(set(play.keys)) == 1
+
+
+def test_delete_of_a_mere_name_is_not_sent_to_a_successor(tmp_path: Path):
     play = Play(SUCCESSOR, None, Reply(b"", 204))
     with playing(play, tmp_path / "s") as client:
         with pytest.raises(ConnectionLostError):

@@ -90,10 +90,12 @@ def test_who_is_asked_for_nothing_is_not_counted(guarded):
 
 
 @pytest.mark.parametrize("bound", ["quota = { buffered_bytes = 10 }", "[total]\nbuffered_bytes = 10"])
-def test_an_answer_that_the_quota_has_no_room_for_is_not_kept(guarded, bound):
+def test_an_answer_that_the_quota_has_no_room_for_is_not_kept_and_its_repeat_not_done(guarded, bound):
     web = guarded(bound)
-    made = [web.ask("POST", "/v1/sockets", {}, {"Idempotency-Key": "k"}).json["fd"] for _ in range(2)]
-    assert made[0] != made[1]
+    answers = [web.ask("POST", "/v1/sockets", {}, {"Idempotency-Key": "k"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 409]
+    assert answers[1].json["code"] == "answer_forgotten"
+    assert len(web.done("GET", "/v1/sockets")["sockets"]) == 1
 
 
 def test_quota_of_sockets_is_429_and_shown(guarded):
@@ -101,3 +103,33 @@ def test_quota_of_sockets_is_429_and_shown(guarded):
     web.done("POST", "/v1/sockets", {"count": 2})
     assert web.refused("POST", "/v1/sockets", {}) == (429, "EDQUOT")
     assert web.done("GET", "/v1/caller")["quota"]["sockets"] == {"most": 2, "used": 2}
+
+
+def test_old_answers_make_room_and_their_requests_are_not_done_again(guarded):
+    web = guarded("quota = { buffered_bytes = 8000 }")
+    keys = [f"key-{nth}" for nth in range(10)]
+    for key in keys:
+        assert web.ask("POST", "/v1/sockets", {}, {"Idempotency-Key": key}).status_code == 201
+    again = {key: web.ask("POST", "/v1/sockets", {}, {"Idempotency-Key": key}) for key in keys}
+    assert (again[keys[0]].status_code, again[keys[0]].json["code"]) == (409, "answer_forgotten")
+    assert again[keys[-1]].headers["Idempotency-Replayed"] == "true"
+    assert len(web.done("GET", "/v1/sockets")["sockets"]) == len(keys)
+
+
+def test_a_key_whose_answer_had_to_make_room_is_still_of_its_request(guarded):
+    web = guarded("quota = { buffered_bytes = 10 }")
+    assert web.ask("POST", "/v1/sockets", {}, {"Idempotency-Key": "k"}).status_code == 201
+    refused = web.ask("POST", "/v1/sockets", {"name": "another"}, {"Idempotency-Key": "k"})
+    assert (refused.status_code, refused.json["code"]) == (422, "idempotency_key_reused")
+
+
+def test_answers_of_all_together_keep_to_their_bound(guarded):
+    web = guarded("[total]\nbuffered_bytes = 8000")
+    for key in range(20):
+        assert web.ask("POST", "/v1/sockets", {}, {"Idempotency-Key": f"k{key}"}).status_code == 201
+    codes = [
+        web.ask("POST", "/v1/sockets", {}, {"Idempotency-Key": f"k{key}"}).status_code for key in range(20)
+    ]
+    assert codes[0] == 409
+    assert codes[-1] == 201
+    assert len(web.done("GET", "/v1/sockets")["sockets"]) == 20

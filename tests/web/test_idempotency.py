@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LISTENER = {"bind": "127.0.0.1:0", "listen": True}
 WAIT_S = 60.0
+MOST_ANSWERS = 1024
 
 
 def post(daemon: DaemonProcess, path: str, body: Any, key: str) -> Answer:
@@ -132,3 +133,93 @@ def test_a_repeat_is_done_when_the_first_client_has_gone(
     second.close()
     assert found[0][0] == 201
     close(daemon, *(one["fd"] for one in found[0][1]["sockets"]))
+
+
+def test_a_repeated_put_does_not_undo_what_came_in_between(
+    daemon: DaemonProcess, listener: dict[str, Any]
+) -> None:
+    path = f"/v1/sockets/{listener['fd']}/options/SO_KEEPALIVE"
+    first = {"headers": {"Idempotency-Key": "set"}}
+    assert daemon.request("PUT", path, {"value": True}, **first).status == 200
+    assert daemon.request("PUT", path, {"value": False}).status == 200
+    assert daemon.request("PUT", path, {"value": True}, **first).headers["Idempotency-Replayed"] == "true"
+    assert daemon.request("GET", path).json()["value"] is False
+
+
+def test_a_repeated_delete_gets_its_first_answer(daemon: DaemonProcess) -> None:
+    made = daemon.request("POST", "/v1/sockets", {"name": "gone-once"}).json()
+    path = f"/v1/sockets/{made['fd']}"
+    answers = [daemon.request("DELETE", path, headers={"Idempotency-Key": "close"}) for _ in range(2)]
+    assert [answer.status for answer in answers] == [204, 204]
+    assert daemon.request("DELETE", path).status == 404
+
+
+def test_a_key_is_of_one_method(daemon: DaemonProcess) -> None:
+    key = {"headers": {"Idempotency-Key": "one-method"}}
+    assert daemon.request("PUT", "/v1/names/one-method", {}, **key).status == 201
+    assert daemon.request("DELETE", "/v1/names/one-method", **key).status == 422
+    assert daemon.request("DELETE", "/v1/names/one-method").status == 204
+
+
+def send_cut(daemon: DaemonProcess, head: str, body: bytes) -> tuple[int, Any]:
+    """Send a request whose end is missing, and the end of the stream; read the answer."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(WAIT_S)
+        connection.connect(daemon.socket_path)
+        connection.sendall(f"{head}\r\nHost: localhost\r\n".encode() + body)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head_bytes, _, text = answer.partition(b"\r\n\r\n")
+    return int(head_bytes.split()[1]), json.loads(text)
+
+
+def test_a_request_under_way_is_not_forgotten_however_many_come(
+    daemon: DaemonProcess, listener: dict[str, Any]
+) -> None:
+    first = begin_accept(daemon, listener["fd"], "outlasts")
+    for nth in range(MOST_ANSWERS + 100):
+        assert post(daemon, "/v1/poll", {"sockets": [], "timeout": 0}, f"many-{nth}").status == 200
+    second = begin_accept(daemon, listener["fd"], "outlasts")
+    with socket.create_connection((listener["local"]["host"], listener["local"]["port"]), WAIT_S):
+        answers = [answer_of(first), answer_of(second)]
+    first.close()
+    second.close()
+    assert answers[0] == answers[1]
+    assert post(daemon, "/v1/poll", {"sockets": [], "timeout": 0}, "many-0").status == 409
+    close(daemon, *(one["fd"] for one in answers[0][1]["sockets"]))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'Content-Type: application/json\r\nContent-Length: 17\r\n\r\n{"type":',
+        b"Content-Type: application/json\r\nContent-Length: 17\r\n\r\n{}",
+        b"Content-Type: application/json\r\nContent-Length: 17\r\n\r\n",
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n{}",
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
+    ],
+)
+@pytest.mark.parametrize("key", ["", "Idempotency-Key: cut\r\n"])
+def test_a_body_that_ends_early_is_not_acted_on(daemon: DaemonProcess, key: str, body: bytes) -> None:
+    before = daemon.request("GET", "/v1/sockets").json()
+    status, told = send_cut(daemon, "POST /v1/sockets HTTP/1.1", key.encode() + body)
+    # Of chunks it is not told whether they are cut or were never right.
+    assert (status, told["code"]) == (400, "malformed_body" if b"chunked" in body else "cut_body")
+    assert daemon.request("GET", "/v1/sockets").json() == before
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_a_json_body_that_is_cut_says_that_nothing_was_done(daemon: DaemonProcess, method: str) -> None:
+    path = {"PUT": "/v1/names/cut", "POST": "/v1/sockets"}[method]
+    body = b"Content-Type: application/json\r\nContent-Length: 17\r\n\r\n{"
+    assert send_cut(daemon, f"{method} {path} HTTP/1.1", body)[1]["code"] == "cut_body"
+
+
+def test_a_request_that_came_cut_can_be_made_under_its_key(daemon: DaemonProcess) -> None:
+    text = json.dumps(LISTENER).encode()
+    head = f"Idempotency-Key: again\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+    assert send_cut(daemon, "POST /v1/sockets HTTP/1.1", head.encode() + text[:-1])[0] == 400
+    made = post(daemon, "/v1/sockets", LISTENER, "again")
+    assert made.status == 201
+    close(daemon, made.json()["fd"])

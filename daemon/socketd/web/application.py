@@ -12,10 +12,12 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.routing import MapAdapter
 from werkzeug.utils import cached_property
 from werkzeug.wsgi import get_path_info
+
+from socketd.web.body import CutBodyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,7 +47,7 @@ class ApiRequest(Request):
         one that is too long, and takes what a client that broke off has sent for all of it.
 
         Raises:
-            RequestEntityTooLarge, ClientDisconnected: As they say.
+            RequestEntityTooLarge, CutBodyError: As they say.
         """
         bound, stated = self.max_content_length or 0, self.content_length
         if stated is not None and stated > bound:
@@ -55,7 +57,7 @@ class ApiRequest(Request):
         if len(data) > bound:
             raise RequestEntityTooLarge
         if stated is not None and len(data) < stated:
-            raise ClientDisconnected
+            raise CutBodyError
         return BytesIO(data)
 
 

@@ -30,6 +30,19 @@ class MalformedBodyError(SocketdError):
         super().__init__(message, symbol="EINVAL", hint="the body must be one JSON object in UTF-8")
 
 
+class CutBodyError(SocketdError):
+    """The connection ended before the body did; nothing was done."""
+
+    code = "cut_body"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the connection ended before the body of the request did",
+            symbol="EINVAL",
+            hint="send it again: nothing was done, and nothing is kept under its Idempotency-Key",
+        )
+
+
 class MediaTypeError(SocketdError):
     """The body comes as something that this operation does not read."""
 
