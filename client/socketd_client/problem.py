@@ -20,6 +20,7 @@ class Problem:
         index: Which one of several, counted from 0, when a bulk call was refused.
         socket: The reference the call was about.
         retry_after_s: When to ask again, if the daemon said so.
+        sent: How many bytes of a stream went before it was refused.
     """
 
     status: int
@@ -34,6 +35,7 @@ class Problem:
     request_id: str | None = None
     retry_after_s: float | None = None
     members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sent: int | None = None
 
 
 def read_problem(status: int, headers: Mapping[str, str], body: bytes) -> Problem:
@@ -51,7 +53,7 @@ def read_problem(status: int, headers: Mapping[str, str], body: bytes) -> Proble
 
 def problem_from(data: Mapping[str, Any]) -> Problem:
     """Read a problem that stands in another document, with the status it would have as an answer."""
-    status, index = data.get("status"), data.get("index")
+    status, index, sent = data.get("status"), data.get("index"), data.get("sent")
     status = status if isinstance(status, int) else 0
     title = _text(data, "title") or responses.get(status, f"HTTP status {status}")
     return Problem(
@@ -66,6 +68,7 @@ def problem_from(data: Mapping[str, Any]) -> Problem:
         index=index if isinstance(index, int) else None,
         request_id=_text(data, "instance"),
         members=_members(data.get("members")),
+        sent=sent if isinstance(sent, int) else None,
     )
 
 

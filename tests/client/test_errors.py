@@ -106,6 +106,7 @@ def test_every_member_of_the_problem_is_read():
         "hint": "another port",
         "index": 3,
         "members": {"bind": ["taken"]},
+        "sent": 7,
     }
     headers = {"Content-Type": "application/problem+json", "X-Request-Id": "r-1", "Retry-After": "2"}
     found = read_problem(409, headers, json.dumps(body).encode())
@@ -122,6 +123,7 @@ def test_every_member_of_the_problem_is_read():
         "r-1",
         2.0,
         {"bind": ("taken",)},
+        7,
     )
 
 

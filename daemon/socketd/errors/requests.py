@@ -79,3 +79,17 @@ class BadStateError(SocketdError):
     """The call is legal, but not in the state this socket is in."""
 
     code = "bad_state"
+
+
+class UploadOffsetError(SocketdError):
+    """An upload goes on behind where it is: the bytes in between have not come."""
+
+    code = "upload_offset"
+
+    def __init__(self, start: int, position: int) -> None:
+        super().__init__(
+            f"these bytes begin at {start} of the upload, and {position} have been sent",
+            symbol="EINVAL",
+            hint="go on at the answer's Upload-Offset; 0 of an upload that was never seen, or is forgotten",
+        )
+        self.position = position

@@ -1,11 +1,13 @@
-"""A request body whose chunks are malformed is the client's error: said as one, before the API sees it."""
+"""Request bodies as the server reads them: a malformed one is the client's error, and said as one."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.http.errors import NoMoreData, ParseException
 
+from socketd.runtime import pieces
 from socketd.web.body import MalformedBodyError
 
 if TYPE_CHECKING:
@@ -15,10 +17,13 @@ if TYPE_CHECKING:
 
 
 def with_checked_chunks(application: Application) -> Application:
-    """Wrap ``application``: reading malformed chunks raises ``MalformedBodyError``, not gunicorn's own."""
+    """Wrap ``application``: reading malformed chunks raises ``MalformedBodyError``, not gunicorn's own.
+
+    What is put may be read as it comes, by ``read1``.
+    """
 
     def checked(environ: dict[str, Any], start_response: Any) -> Any:
-        if "HTTP_TRANSFER_ENCODING" in environ:
+        if "HTTP_TRANSFER_ENCODING" in environ or environ["REQUEST_METHOD"] == "PUT":
             environ["wsgi.input"] = _CheckedInput(environ["wsgi.input"])
         return application(environ, start_response)
 
@@ -34,6 +39,18 @@ class _CheckedInput:
     def read(self, size: int = -1) -> bytes:
         """Read up to ``size`` bytes."""
         return self._checked(self._body.read, size)
+
+    def read1(self, size: int) -> bytes:
+        """Read what has come, up to ``size`` bytes or waiting for one; nothing is the end.
+
+        Raises:
+            MalformedBodyError: The body is malformed, or ends before its end.
+        """
+        try:
+            return self._checked(partial(pieces.read1, self._body), size)
+        except BaseException:
+            self._body.failed = True  # gunicorn 27 so knows that it can find no next request
+            raise
 
     def readline(self, size: int = -1) -> bytes:
         """Read one line."""
@@ -53,7 +70,7 @@ class _CheckedInput:
         except ParseException as error:
             raise _refusal(f"the chunked body is malformed: {error}") from error
         except NoMoreData as error:  # an OSError, and no ParseException
-            raise _refusal("the chunked body ends before its last chunk") from error
+            raise _refusal("the body ends before its last chunk, or its length") from error
 
 
 def _refusal(message: str) -> MalformedBodyError:
