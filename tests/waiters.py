@@ -136,6 +136,12 @@ class PollWaiter:
         self.gave_way += 1
         time.sleep(0)
 
+    def half_open(self) -> PollWaiter:
+        """Return one for a client that may end its sending side and stay; ended with this one."""
+        made = PollWaiter(max_waits=self._max_waits)
+        made._lock, made._changed, made._pauses = self._lock, self._changed, self._pauses
+        return made
+
     def shut(self) -> None:
         """End every wait, as the daemon does when it is told to stop."""
         with self._changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.socketctl_process import PATIENCE_S, SOCKETCTL, environment
+from tests.system.place import await_true
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.daemon_process import DaemonProcess
 
 pytestmark = pytest.mark.needs("sshd", "ssh", "ssh-keygen")
+TOKEN = "a-token"
 MEGABYTE = bytes(range(256)) * 4096
 CONFIG = """
 ListenAddress 127.0.0.1
@@ -80,7 +83,13 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]
 
 
 def ssh(
-    daemon: DaemonProcess, sshd: tuple[Path, int], command: str, sent: bytes, *, takes: bool = False
+    daemon: DaemonProcess,
+    sshd: tuple[Path, int],
+    command: str,
+    sent: bytes,
+    *,
+    takes: bool = False,
+    url: str | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     folder, port = sshd
     proxy = [*SOCKETCTL, "nc", *(["-F"] if takes else []), "%h", "%p"]
@@ -101,7 +110,7 @@ def ssh(
         ["ssh", *arguments],
         input=sent,
         capture_output=True,
-        env=environment(daemon.url),
+        env={**environment(url or daemon.url), "SOCKETD_TOKEN": TOKEN},
         timeout=PATIENCE_S,
         check=False,
     )
@@ -122,6 +131,21 @@ def test_ssh_takes_the_descriptor_itself(daemon: DaemonProcess, sshd: tuple[Path
     done = ssh(daemon, sshd, "cat", MEGABYTE, takes=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == MEGABYTE
+
+
+def test_over_tcp_a_tunnel_carries_it(
+    fresh_daemon: Callable[..., DaemonProcess], sshd: tuple[Path, int]
+) -> None:
+    daemon = fresh_daemon("--tcp", "127.0.0.1:0", environ={"SOCKETD_TOKEN": TOKEN})
+    daemon.await_log("http://127.0.0.1:")
+    (url,) = set(re.findall(r"http://127\.0\.0\.1:\d+", daemon.log))
+    done = ssh(daemon, sshd, "cat", MEGABYTE, url=url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == MEGABYTE
+    # ssh tells its ProxyCommand to end, and does not wait for that.
+    await_true(lambda: daemon.request("GET", "/v1/sockets").json()["sockets"] == [], lambda: daemon.log)
+    events = daemon.request("GET", "/v1/events?after=0&timeout=0").body
+    assert b'"tunnel_opened"' in events
 
 
 def test_no_socket_is_left_behind(daemon: DaemonProcess, sshd: tuple[Path, int]) -> None:

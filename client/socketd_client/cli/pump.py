@@ -10,13 +10,16 @@ import errno
 import os
 import select
 import socket
+import ssl
 import sys
 import threading
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+Result = TypeVar("Result")
 _CHUNK: Final = 1 << 18
 _STDIN: Final = 0
 _STDOUT: Final = 1
@@ -65,19 +68,23 @@ class LocalPeer:
 
     def splice_out(self) -> bool:
         """Move the socket's bytes to standard output, a pipe, uncopied; ``False`` if that cannot be."""
-        return self._splice(self._sock.fileno(), _STDOUT, self._sock.fileno(), select.POLLIN)
+        return self._splice(self._sock.fileno(), _STDOUT, select.POLLIN, (_STDOUT, select.POLLOUT))
 
     def splice_in(self) -> bool:
         """Move the bytes of standard input, a pipe, to the socket, uncopied; ``False`` if that cannot be."""
-        return self._splice(_STDIN, self._sock.fileno(), self._sock.fileno(), select.POLLOUT)
+        return self._splice(_STDIN, self._sock.fileno(), select.POLLOUT, (_STDIN, select.POLLIN))
 
-    def _splice(self, source: int, target: int, waits_for: int, event: int) -> bool:
+    def _splice(self, source: int, target: int, event: int, of_the_pipe: tuple[int, int]) -> bool:
         moved = 0
         while True:
+            # Not into a wait: splice(2) waits for a socket with the pipe locked, and who reads the pipe
+            # stands still although bytes are in it. A tunnel's socket blocks, and a held one may come to.
+            self._wait(event)
             try:
                 count = os.splice(source, target, _CHUNK)
             except BlockingIOError:
-                self._wait(event, waits_for)
+                # Somebody made the pipe non-blocking; or it was the socket: the next round waits for that.
+                self._wait(of_the_pipe[1], of_the_pipe[0])
             except OSError as error:
                 if error.errno == errno.EINVAL and not moved:
                     return False  # neither end is a pipe, or this kind of socket cannot
@@ -91,6 +98,47 @@ class LocalPeer:
         poll = select.poll()
         poll.register(self._sock if fd is None else fd, event)
         poll.poll()
+
+
+class TlsPeer:
+    """A tunnel with TLS. OpenSSL does not read and write at the same time, so the threads take turns.
+
+    Args:
+        sock: Nobody else uses it; it becomes non-blocking.
+    """
+
+    def __init__(self, sock: ssl.SSLSocket) -> None:
+        self._sock = sock
+        self._turn = threading.Lock()
+        sock.settimeout(0.0)
+
+    def recv(self, size: int, /) -> bytes:
+        """Wait for bytes."""
+        return self._until_done(lambda: self._sock.recv(size))
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send them all."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._until_done(partial(self._sock.send, rest)) :]
+
+    def shutdown(self, how: int, /) -> None:
+        """Shut a direction."""
+        with self._turn:
+            self._sock.shutdown(how)
+
+    def _until_done(self, attempt: Callable[[], Result]) -> Result:
+        while True:
+            try:
+                with self._turn:
+                    return attempt()
+            except ssl.SSLWantReadError:
+                event = select.POLLIN
+            except ssl.SSLWantWriteError:
+                event = select.POLLOUT
+            poll = select.poll()
+            poll.register(self._sock, event)
+            poll.poll()
 
 
 class Pump:

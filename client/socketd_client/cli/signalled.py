@@ -1,12 +1,17 @@
-"""Ends that a shell expects of a command whose reader has left, or that Ctrl-C interrupted."""
+"""Ends by signals: what a shell expects, and what a command has to tidy up before."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from socketd_client.cli import exits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def left_alone() -> int:
@@ -20,3 +25,18 @@ def interrupted() -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)
     return exits.SIGNALLED + signal.SIGINT
+
+
+@contextmanager
+def tidied() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP leave the block as exceptions do: ssh ends its ProxyCommand by SIGHUP."""
+
+    def leave(number: int, _frame: object) -> None:
+        sys.exit(exits.SIGNALLED + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+from io import BytesIO
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from gevent import socket
 
 from socketd.errors import SlowRequestError
+from socketd.runtime.line import PlainLine
+from socketd.runtime.patience import Patient
 from socketd.runtime.waiting import give_way
 
 if TYPE_CHECKING:
@@ -80,6 +83,14 @@ class Paced:
         except TimeoutError:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
 
+    def _read_ahead(self) -> bytes:
+        """Give what gunicorn has read beyond the request that runs, which is none of HTTP then."""
+        unreader = self._request.unreader
+        # gunicorn 25 has no take_buffered.
+        early: bytes = unreader.buf.getvalue()
+        unreader.buf = BytesIO()
+        return early
+
     def _left_s(self) -> float | None:
         if self._deadline is None:
             return None
@@ -97,7 +108,7 @@ class Paced:
         self.settimeout(seconds)  # type: ignore[attr-defined]
 
 
-class PlainConnection(Paced, socket.socket):  # type: ignore[misc]
+class PlainConnection(Paced, Patient, socket.socket):  # type: ignore[misc]
     """One without TLS.
 
     Attributes:
@@ -105,6 +116,10 @@ class PlainConnection(Paced, socket.socket):  # type: ignore[misc]
     """
 
     closer: Closer = os.close
+
+    def leave_http(self) -> PlainLine:
+        """Give the connection as the bytes that it is; the request that runs is its last."""
+        return PlainLine(self, self._read_ahead())
 
     def close(self) -> None:
         """Close; descriptors that came and that nobody received are closed too, and may make it wait."""

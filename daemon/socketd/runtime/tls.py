@@ -13,7 +13,9 @@ from gevent import socket, ssl
 
 from socketd.runtime import guarded_file, malformed
 from socketd.runtime.config import ConfigError
+from socketd.runtime.line import TlsLine
 from socketd.runtime.pace import Paced
+from socketd.runtime.patience import Patient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +30,23 @@ _PLAIN_BYTES: Final = 65536
 _REVOCATIONS: Final = "-----BEGIN X509 CRL-----"
 
 
-class Connection(Paced, ssl.SSLSocket):  # type: ignore[misc]
-    """One of the server's side, that says good-bye: a client can tell the end from a cut."""
+class Connection(Paced, Patient, ssl.SSLSocket):  # type: ignore[misc]
+    """One of the server's side, that says good-bye: a client can tell the end from a cut.
+
+    Attributes:
+        is_cut: It does not, for what it has carried has not come to its end.
+    """
+
+    is_cut = False
+
+    def leave_http(self) -> TlsLine:
+        """Give the connection as the bytes that it carries; the request that runs is its last."""
+        self.is_cut = True
+        return TlsLine(self, self._read_ahead())
 
     def close(self) -> None:
         """Send close_notify, without waiting for the client's or for room, and close."""
-        if self._sslobj is not None and self.fileno() >= 0:
+        if self._sslobj is not None and self.fileno() >= 0 and not self.is_cut:
             self.settimeout(0.0)
             with suppress(OSError, ValueError):
                 self.unwrap()

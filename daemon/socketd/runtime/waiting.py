@@ -16,6 +16,7 @@ from socketd.errors import ClientGoneError, KernelRefusedError, ShuttingDownErro
 GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP
 ALWAYS = select.POLLHUP | select.POLLERR  # poll(2) tells these unasked
 READ = 1  # libev's EV_READ
+NOBODY = -1  # where the number of a client's connection stands
 LONGEST_S = 1e9  # what a timer can hold; nobody waits thirty years
 
 # Monkey patching takes the first away and makes the second yield; neither blocks as it is used here.
@@ -86,11 +87,12 @@ class WaitingRoom:
         return RequestWaiter(self, client_fd)
 
     def begin(self, pause: _Pause, client_fd: int) -> None:
-        """Take up a wait, and watch its client."""
+        """Take up a wait, and watch its client, unless that is ``NOBODY``."""
         self.raise_if_shut()
         if len(self._pauses) >= self.max_waits:
             raise TooManyWaitsError(self.max_waits)
-        self.watch(client_fd, pause, GONE)
+        if client_fd != NOBODY:
+            self.watch(client_fd, pause, GONE)
         self._pauses.add(pause)
 
     def end(self, pause: _Pause, client_fd: int) -> None:
@@ -158,7 +160,8 @@ class RequestWaiter:
         """Ask the kernel whether the client has hung up; does not yield, costs about a microsecond."""
         if self._poll is None:
             self._poll = new_poll()
-            self._poll.register(self._client_fd, GONE)
+            if self._client_fd != NOBODY:
+                self._poll.register(self._client_fd, GONE)
         if self._poll.poll(0):
             # At the end of the daemon it may be us: idle connections are shut for reading, and a request
             # that had just come on one of them is still read.
@@ -168,6 +171,10 @@ class RequestWaiter:
     def give_way(self) -> None:
         """Let other requests run."""
         give_way()
+
+    def half_open(self) -> RequestWaiter:
+        """Return the same for a client that may shut its sending side and stay: nobody watches it."""
+        return RequestWaiter(self._room, NOBODY)
 
 
 class _Pause:

@@ -88,6 +88,10 @@ class Unattended:
     def give_way(self) -> None:
         """Go on: what is made here is made one at a time."""
 
+    def half_open(self) -> Unattended:
+        """Nobody is there to be one."""
+        return self
+
 
 class Boot:
     """Makes sockets that are promised: now for who asks, and at start for who once asked."""

@@ -40,6 +40,10 @@ class CountedWaiter:
         self.check = waiter.check
         self.give_way = waiter.give_way
 
+    def half_open(self) -> CountedWaiter:
+        """Return the same for a client that may end its sending side and stay; counted as before."""
+        return CountedWaiter(self._waiter.half_open(), self._waits, self._owner, self._bounds)
+
     @contextmanager
     def pause(self) -> Iterator[Pause]:
         """Begin a wait.

@@ -12,6 +12,7 @@ from socketd.access.caller import Caller, Owner
 from socketd.core.owner import is_name
 from socketd.errors import UnauthenticatedError
 from socketd.kernel import ucred
+from socketd.web import subprotocols
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,7 @@ def identify(environ: WSGIEnvironment, tokens: Tokens) -> Caller:
         peer = ucred.peer(connection.fileno())
         groups = frozenset((peer.gid, *ucred.peer_groups(connection.fileno())))
         return Caller(Owner(peer.uid), peer.gid, groups, peer.pid, "unix")
-    authorization = environ.get("HTTP_AUTHORIZATION")
+    authorization = environ.get("HTTP_AUTHORIZATION") or subprotocols.authorization(environ)
     if authorization is not None:
         return _by_token(authorization, tokens)
     # Only a connection with TLS has any.

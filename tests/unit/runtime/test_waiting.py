@@ -387,3 +387,25 @@ def test_give_way_lets_new_requests_in_even_when_others_do_nothing_else(held):
     gevent.joinall([*all_busy, serving])
     watcher.close()
     assert rounds < 100
+
+
+def test_half_open_wait_does_not_take_the_clients_end_of_file_for_its_leaving(room, held, http):
+    ours, theirs = held
+    server, client = http
+    waiter = room.waiter(server.fileno()).half_open()
+    client.shutdown(socket.SHUT_WR)
+    waiter.check()
+    with waiter.pause() as pause:
+        pause.arm(ours.fileno(), select.POLLIN)
+        theirs.send(b"x")
+        assert pause.wait(time.monotonic() + LONG_S)
+
+
+def test_half_open_wait_ends_with_the_daemon(room, http):
+    server, _ = http
+    waiter = room.waiter(server.fileno()).half_open()
+    with waiter.pause() as pause:
+        assert room.count == 1
+        room.shut()
+        with pytest.raises(ShuttingDownError):
+            pause.wait(time.monotonic() + LONG_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import os
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,16 +13,19 @@ import click
 from socketd_client.cli import wanted
 from socketd_client.cli.completion import complete_reference
 from socketd_client.cli.failures import CommandError
-from socketd_client.cli.pump import LocalPeer, Pump
+from socketd_client.cli.pump import LocalPeer, Pump, TlsPeer
 from socketd_client.cli.shape import Command
+from socketd_client.cli.signalled import tidied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from socketd_client import Socket
     from socketd_client.cli.direct import Direct
     from socketd_client.cli.session import Session
 
 _UNIX: Final = "unix:"
+_STREAM: Final = "stream"
 _STDOUT: Final = 1
 
 
@@ -47,7 +51,8 @@ def nc_command(session: Session, /, target: str, port: str | None, **given: Any)
 
     TARGET is a held socket (a listener: its next connection), an address, or a host with a PORT: then the
     daemon connects, from where it is and with the rights it has. The end of standard input shuts the sending
-    side only. On the daemon's own host, the bytes do not go through the daemon.
+    side only. On the daemon's own host, the bytes do not go through the daemon; from another one they go by
+    a tunnel.
 
     Examples:
       socketctl nc 127.0.0.1 80 < request
@@ -97,20 +102,35 @@ def _connection(
 def _through_api(
     session: Session, target: str, address: str | Mapping[str, Any] | None, given: dict[str, Any]
 ) -> None:
+    with tidied():
+        found, is_ours = _held(session, target, address, given)
+        found.settimeout(None)
+        try:
+            _pump(found)
+        finally:
+            if is_ours:
+                found.close()
+
+
+def _held(
+    session: Session, target: str, address: str | Mapping[str, Any] | None, given: dict[str, Any]
+) -> tuple[Socket, bool]:
+    """Get the socket; tell whether it was made or accepted for us."""
     if address is not None:
-        found = session.client.sockets.create(**_spec(address, given))
-        is_ours = True
-    else:
-        found = session.socket(target, timeout_s=given["timeout"])
-        is_ours = found.snapshot.state == "listening"
-        if is_ours:
-            found = found.accept()[0]
-    found.settimeout(None)
-    try:
+        return session.client.sockets.create(**_spec(address, given)), True
+    found = session.socket(target, timeout_s=given["timeout"])
+    if found.snapshot.state == "listening":
+        return found.accept()[0], True
+    return found, False
+
+
+def _pump(found: Socket) -> None:
+    """Copy by a tunnel; message by message where that keeps no bounds."""
+    if found.snapshot.type != _STREAM:
         Pump(found).run()
-    finally:
-        if is_ours:
-            found.close()
+        return
+    with found.tunnel() as sock:
+        Pump(TlsPeer(sock) if isinstance(sock, ssl.SSLSocket) else LocalPeer(sock)).run()
 
 
 def _spec(address: str | Mapping[str, Any], given: dict[str, Any]) -> Any:

@@ -10,19 +10,15 @@ from socketd.errors import InvalidRequestError, NeedsUnixSocketError
 from socketd.service.donation import Offer
 from socketd.service.passing import Taking
 from socketd.web import giving
-from socketd.web.application import ApiResponse
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
 from socketd.web.representation import DESCRIPTORS, fields_asked, many_sockets, one_socket
 from socketd.web.schemas.headers import NEW_SOCKET, ONE_SOCKET
 from socketd.web.schemas.passing import GiveFromSchema, GiveQuerySchema, TakeManySchema, TakeSchema
 from socketd.web.schemas.sockets import FieldsSchema, SocketSchema, SocketsSchema
-from socketd.web.takeover import TAKEN_OVER
+from socketd.web.upgrading import Left
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from wsgiref.types import StartResponse, WSGIEnvironment
-
     from socketd.core.entry import Entry
     from socketd.service import Call
 
@@ -98,17 +94,7 @@ def give_sockets(query: dict[str, str]) -> Response:
         raise InvalidRequestError("an upgrade has no body", hint="send the manifest after the 101")
     fields = fields_asked(query.get("fields_"))
     giving.serve(asked, connection, existing_ok="existing" in query, fields=fields)
-    return _Left(status=101)
-
-
-class _Left(ApiResponse):
-    """No answer: it was given on the bare connection."""
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Say nothing, and let the server know."""
-        del environ
-        start_response(self.status, self.headers.to_wsgi_list())
-        return TAKEN_OVER
+    return Left(status=101)
 
 
 def _take(asked: Call, references: tuple[str, ...], body: dict[str, Any]) -> list[Entry]:
