@@ -41,12 +41,32 @@ class EventSocket(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class EventForward(Record):
+    """What a forward has to do with the socket of the event.
+
+    Attributes:
+        id: The forward's.
+        other: ``fd`` of the socket it is joined with.
+        delivered_bytes: What the event's socket was given of the other's.
+        lost_bytes: What was taken from the other one for it, and could not be given to it.
+        error: The errno's name that ended the forward; ``None`` if it was no error.
+    """
+
+    id: str
+    other: int
+    delivered_bytes: int = 0
+    lost_bytes: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Event(Record):
     """Something that happened to a socket, or was refused, or cannot be told any more.
 
     Attributes:
         event: ``created``, ``bound``, ``listening``, ``connected``, ``accepted``, ``shut_down``,
-            ``option_set``, ``taken``, ``given``, ``released``, ``closed``, ``persisted``, ``unpersisted``;
+            ``option_set``, ``taken``, ``given``, ``released``, ``closed``, ``persisted``, ``unpersisted``,
+            ``forward_started``, ``forward_ended``, ``tunnel_opened``, ``tunnel_closed``;
             ``refused``; or ``gap``: what came after ``after`` and up to ``sequence`` is missing.
         sequence: Rises; to go on after it.
         change: What happened, or, of ``refused``, what was asked for.
@@ -54,6 +74,7 @@ class Event(Record):
         caller: Who asked; ``None`` for the daemon itself.
         socket: ``None`` where there is none.
         local, peer: The address that the event brought with it.
+        forward: Of ``forward_started`` and ``forward_ended``; there is one event for each of the two sockets.
         reference, asked: Of ``refused``: what the request called the socket, and which address or option.
         reason: Of ``refused`` by the policy: what it does not grant.
     """
@@ -69,6 +90,7 @@ class Event(Record):
     peer: Address | None = field(default=None, metadata=decoded(address_from_json))
     option: str | None = None
     how: str | None = None
+    forward: EventForward | None = field(default=None, metadata=decoded(EventForward.from_json))
     reference: str | None = None
     asked: str | None = None
     reason: str | None = None

@@ -17,10 +17,10 @@ from socketd.access.tokens import Token, Tokens, digest_of
 from socketd.core.keeping import ALONE
 from socketd.core.owner import Owner
 from socketd.web.app import WebSettings, create_app
-from socketd.web.schemas import caller, events, host, names, operations, sockets, transfer
+from socketd.web.schemas import caller, events, forwards, host, names, operations, sockets, streams, transfer
 from socketd.web.schemas.problem import ProblemSchema
 from socketd.web.specification import read
-from tests.held import EVERYBODY_MAY
+from tests.held import EVERYBODY_MAY, new_pump
 from tests.waiters import PollWaiter
 
 if TYPE_CHECKING:
@@ -55,9 +55,14 @@ ANSWERS: Final[dict[str, Schema]] = {
     "options.set_option": operations.OptionSchema(),
     "sending.send": transfer.SentSchema(),
     "receiving.receive": transfer.ReceivedSchema(),
+    "streams.write_stream": streams.StreamedSchema(),
     "passing.take_socket": SOCKET,
     "passing.take_sockets": sockets.SocketsSchema(),
     "passing.give_sockets": SOCKET,
+    "forwards.create_forward": forwards.ForwardSchema(),
+    "forwards.list_forwards": forwards.ForwardsSchema(),
+    "forwards.show_forward": forwards.ForwardSchema(),
+    "forwards.stop_forward": forwards.ForwardSchema(),
     "polling.poll_sockets": transfer.PolledSchema(),
     "process.show_process": host.ProcessSchema(),
     "process.list_descriptors": host.DescriptorsSchema(),
@@ -106,7 +111,13 @@ class Web:
         )
         archive = service.Archive(store, read)
         self.service = service.build(
-            self.limits, resolver=resolver, clock=time, keeper=keeper, archive=archive, policies=policies
+            self.limits,
+            resolver=resolver,
+            clock=time,
+            keeper=keeper,
+            archive=archive,
+            policies=policies,
+            pump=new_pump(),
         )
         self.connection, self.far_end = socket.socketpair()
         self.waiter = PollWaiter(self.connection.fileno())

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask, g
 
 from socketd import errors
-from socketd.web import body, browsers, idempotency
+from socketd.web import answers, body, browsers, instance, upgrading
 from socketd.web import errors as web_errors
 from tests.web.in_process import check_problem
 
@@ -69,10 +69,18 @@ BY_CLASS: list[tuple[errors.SocketdError, int]] = [
     (errors.UnreadableSpecificationError("/state/sockets/web", "no"), 409),
     (body.MalformedBodyError("no"), 400),
     (body.MediaTypeError("text/plain", "application/json"), 415),
+    (errors.UnknownForwardError("5f2e8a01c4d7"), 404),
+    (errors.UploadOffsetError(9, 4), 409),
+    (errors.UploadInterruptedError(), 503),
+    (errors.TooManyForwardsError(128), 503),
     (browsers.MalformedHostError("no"), 400),
     (browsers.ForeignHostError("evil.example"), 421),
     (browsers.ForeignOriginError("Origin", "null"), 403),
-    (idempotency.KeyReusedError(), 422),
+    (answers.KeyReusedError(), 422),
+    (answers.AnswerForgottenError(), 409),
+    (body.CutBodyError(), 400),
+    (upgrading.UpgradeRequiredError("tcp"), 426),
+    (instance.OtherInstanceError(), 412),
 ]
 
 

@@ -17,7 +17,7 @@ import yaml
 from socketd import errors as tree
 from socketd.core.hints import HINTS, OUT_OF
 from socketd.web import (
-    idempotency,
+    answers,
     reference,
     reference_causes,
     reference_errors,
@@ -258,7 +258,7 @@ def test_every_error_class_that_the_daemon_raises_by_itself_is_listed() -> None:
 
     # These carry an errno that is somebody else's: the kernel's, the resolver's, or the call's.
     general = {tree.SocketdError, tree.KernelRefusedError, tree.ResolveError, tree.BadStateError}
-    assert idempotency.KeyReusedError in leaves(tree.SocketdError)
+    assert answers.KeyReusedError in leaves(tree.SocketdError)
     assert leaves(tree.SocketdError) - general == {type(error) for error in reference_errors.refusals()}
 
 

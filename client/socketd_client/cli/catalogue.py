@@ -25,6 +25,8 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "connect": ("talking", "Connect a held socket."),
         "send": ("talking", "Send standard input, or a text."),
         "recv": ("talking", "Receive to standard output."),
+        "forward": ("forward", "Join two sockets inside the daemon."),
+        "forwards": ("forward", "List, show and stop forwards."),
         "nc": ("netcat", "Talk through a socket, both ways."),
     },
     "Hand over": {

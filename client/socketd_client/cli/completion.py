@@ -1,4 +1,4 @@
-"""What the shell offers after Tab: the names of held sockets."""
+"""What the shell offers after Tab: the names of held sockets, and the ids of forwards."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def complete_name(ctx: click.Context, _param: click.Parameter, incomplete: str) 
     return _offered(ctx, "/v1/names", "names", incomplete)
 
 
+def complete_forward(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer the ids of forwards, ended ones included."""
+    return _offered(ctx, "/v1/forwards", "forwards", incomplete)
+
+
 def _offered(ctx: click.Context, path: str, member: str, incomplete: str) -> list[CompletionItem]:
     root = ctx.find_root().params
     try:
@@ -42,4 +47,4 @@ def _item(one: dict[str, object]) -> CompletionItem:
     local = one.get("local")
     text = local.get("text", "") if isinstance(local, dict) else ""
     help_text = f"{one.get('state', '')} {text}".strip()
-    return CompletionItem(str(one.get("name") or one["fd"]), help=help_text)
+    return CompletionItem(str(one.get("name") or one.get("fd") or one["id"]), help=help_text)

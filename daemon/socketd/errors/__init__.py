@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from socketd.errors.forwards import (
+    TooManyForwardsError,
+    UnknownForwardError,
+)
 from socketd.errors.identity import (
     ClosedMeanwhileError,
     DiffersError,
@@ -25,6 +29,7 @@ from socketd.errors.requests import (
     QuotaError,
     ResolveError,
     UnauthenticatedError,
+    UploadOffsetError,
 )
 from socketd.errors.root import (
     KernelRefusedError,
@@ -41,6 +46,7 @@ from socketd.errors.waits import (
     TooManyConnectionsError,
     TooManyFollowersError,
     TooManyWaitsError,
+    UploadInterruptedError,
     WaitTimeoutError,
     WouldBlockError,
 )
@@ -69,11 +75,15 @@ __all__ = [
     "StaleError",
     "TooManyConnectionsError",
     "TooManyFollowersError",
+    "TooManyForwardsError",
     "TooManyWaitsError",
     "UnauthenticatedError",
     "UnknownDescriptorError",
+    "UnknownForwardError",
     "UnknownSocketError",
     "UnreadableSpecificationError",
+    "UploadInterruptedError",
+    "UploadOffsetError",
     "WaitTimeoutError",
     "WouldBlockError",
 ]

@@ -101,3 +101,16 @@ class TooManyConnectionsError(SocketdError):
             syscall="accept",
             hint="ask again in a moment; max_connections and LimitNOFILE= (RLIMIT_NOFILE) bound them",
         )
+
+
+class UploadInterruptedError(SocketdError):
+    """The daemon is going away in the middle of an upload; it sends no byte of that any more."""
+
+    code = "upload_interrupted"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the daemon is shutting down",
+            symbol="EINTR",
+            hint="once it is back, go on behind what was sent, with a new Idempotency-Key",
+        )

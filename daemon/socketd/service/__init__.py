@@ -11,12 +11,14 @@ from socketd.access import policy_file
 from socketd.access.policy import Policy
 from socketd.core.keeping import ALONE
 from socketd.core.numbers import Numbers
+from socketd.core.pumping import NO_PUMP
 from socketd.core.table import SocketTable
 from socketd.service.boot import NO_ARCHIVE, Archive, Boot
 from socketd.service.call import Call, Limits
 from socketd.service.changes import CLOSED
 from socketd.service.figures import Counting
 from socketd.service.following import Following
+from socketd.service.forwards import Forwards
 from socketd.service.ground import Ground
 from socketd.service.guard import Fixed, Guard
 from socketd.service.host import Host
@@ -27,11 +29,14 @@ from socketd.service.passing import Passing
 from socketd.service.promises import Promises
 from socketd.service.sockets import Sockets
 from socketd.service.standing import Standings
+from socketd.service.streams import Streams
 from socketd.service.transfers import Transfers
+from socketd.service.tunnels import Tunnels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from socketd.core.pumping import Pump
     from socketd.core.seams import Clock, Keeper, Resolver, SocketFactory
     from socketd.service.guard import InForce
 
@@ -47,7 +52,10 @@ class Service:
     boot: Boot
     operations: Operations
     transfers: Transfers
+    streams: Streams
     passing: Passing
+    forwards: Forwards
+    tunnels: Tunnels
     host: Host
     limits: Limits
     table: SocketTable
@@ -83,6 +91,7 @@ def build(  # noqa: PLR0913 (one for each seam)
     archive: Archive = NO_ARCHIVE,
     policies: InForce | None = None,
     is_own_process: Callable[[int], bool] = lambda _: False,
+    pump: Pump = NO_PUMP,
 ) -> Service:
     """Put the parts together around an empty table.
 
@@ -95,11 +104,12 @@ def build(  # noqa: PLR0913 (one for each seam)
         archive: Where ``persist: boot`` is saved; without one it is refused.
         policies: Has the policy in force; without it that is the one that socketd comes with.
         is_own_process: Tells by the pid from which processes nobody may have a descriptor taken.
+        pump: Moves bytes between two sockets; without one tunnels and forwards are refused.
     """
     numbers = Numbers(limits.first_number, limits.descriptors, limits.number_rest_s, clock)
     table = SocketTable(numbers, clock, keeper)
     guard = Guard(policies or Fixed(_built_in()), table, clock)
-    ground = Ground(table, limits, keeper, clock, Journal(clock, table), guard, is_own_process)
+    ground = Ground(table, limits, keeper, clock, Journal(clock, table), guard, is_own_process, pump)
     return _furnish(ground, resolver, factory, archive)
 
 
@@ -109,20 +119,25 @@ def _furnish(ground: Ground, resolver: Resolver, factory: SocketFactory, archive
     promises = Promises(table, archive.store, ground.keeper)
     following = Following(ground.journal)
     sockets = Sockets(ground, resolver, factory, promises)
+    forwards = Forwards(ground)
+    operations = Operations(ground, resolver)
     return Service(
         sockets=sockets,
         names=Names(ground, promises),
         boot=Boot(ground, sockets, promises, archive),
-        operations=Operations(ground, resolver),
+        operations=operations,
         transfers=Transfers(ground, resolver),
+        streams=Streams(ground, operations),
         passing=Passing(ground, promises),
+        forwards=forwards,
+        tunnels=Tunnels(ground),
         host=Host(table, resolver),
         limits=ground.limits,
         table=table,
         keeper=ground.keeper,
         journal=ground.journal,
         following=following,
-        counting=Counting(table, following),
+        counting=Counting(table, following, forwards),
         standings=Standings(guard),
         guard=guard,
     )

@@ -24,6 +24,10 @@ RELEASED: Final = "released"
 CLOSED: Final = "closed"
 PERSISTED: Final = "persisted"
 UNPERSISTED: Final = "unpersisted"
+FORWARD_STARTED: Final = "forward_started"
+FORWARD_ENDED: Final = "forward_ended"
+TUNNEL_OPENED: Final = "tunnel_opened"
+TUNNEL_CLOSED: Final = "tunnel_closed"
 SENT: Final = "sent"
 KINDS: Final = (
     CREATED,
@@ -39,11 +43,34 @@ KINDS: Final = (
     CLOSED,
     PERSISTED,
     UNPERSISTED,
+    FORWARD_STARTED,
+    FORWARD_ENDED,
+    TUNNEL_OPENED,
+    TUNNEL_CLOSED,
 )
 """What happens to held sockets; the name of a socket is part of its making."""
 
 REFUSED: Final = "refused"
 OK: Final = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One socket's half of a forward, as it is told of that socket.
+
+    Attributes:
+        id: The forward's.
+        other: Number of the socket that it is joined with.
+        delivered_bytes: What this one was given of the other's.
+        lost_bytes: What was taken from the other one for it, and could not be given to it.
+        error: The errno's name that ended the forward; ``None`` if it was no error.
+    """
+
+    id: str
+    other: int
+    delivered_bytes: int = 0
+    lost_bytes: int = 0
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +87,11 @@ class Change:
         reference: What the caller called it, where there is none, or where that was refused.
         result: ``ok`` or the errno's name.
         address: Of ``bound`` and ``listening`` the local one; of ``connected`` and ``accepted`` the peer's.
-        asked: Of a refusal: the address, as text, or the option that was asked for.
+        asked: Of a refusal: the address, as text, the option, or the other socket that was asked for.
         reason: Of a refusal by the policy: what it does not grant, for people.
         option: Which option was set; never its value.
         how: Of ``shut_down``: ``SHUT_RD``, ``SHUT_WR``, ``SHUT_RDWR``.
+        forward: Of ``forward_started`` and ``forward_ended``.
     """
 
     sequence: int
@@ -79,6 +107,7 @@ class Change:
     reason: str | None = None
     option: str | None = None
     how: str | None = None
+    forward: Half | None = None
 
     @property
     def event(self) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from socketd.kernel.procfs import Process
     from socketd.service.call import Call
     from socketd.service.following import Following
+    from socketd.service.forwards import Forwards
 
 _GIVE_WAY_EVERY: Final = 1024
 
@@ -29,6 +30,8 @@ class Figures:
         done: Changes since the start, by kind.
         refused: Refusals, by kind and errno.
         followers: Who read the journal as it grows.
+        forwards: That run now.
+        forwarded_bytes: What forwards have delivered since the start, both ways.
         process: The daemon's own.
     """
 
@@ -36,16 +39,19 @@ class Figures:
     done: Mapping[str, int]
     refused: Mapping[tuple[str, str], int]
     followers: int
+    forwards: int
+    forwarded_bytes: int
     process: Process
 
 
 class Counting:
     """Reads the figures."""
 
-    def __init__(self, table: SocketTable, following: Following) -> None:
+    def __init__(self, table: SocketTable, following: Following, forwards: Forwards) -> None:
         self._table = table
         self._journal = following.journal
         self._following = following
+        self._forwards = forwards
 
     def read(self, call: Call) -> Figures:
         """Read them; other requests run meanwhile.
@@ -65,5 +71,7 @@ class Counting:
             self._journal.done,
             self._journal.refusals,
             len(self._following),
+            self._forwards.running,
+            self._forwards.moved_bytes,
             procfs.process(),
         )

@@ -21,7 +21,7 @@ from socketd.errors import (
     WouldBlockError,
 )
 from socketd.service import changes
-from socketd.service.changes import Change
+from socketd.service.changes import Change, Half
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,7 +122,8 @@ class Journal:
             call: Who did it; ``None`` for the daemon itself.
             kind: One of ``changes.KINDS``.
             entry: To which socket.
-            fact: An address as Python's ``socket`` gives it, an option's name, or how it was shut down.
+            fact: An address as Python's ``socket`` gives it, an option's name, how it was shut down, or its
+                half of a forward.
         """
         self._done[kind] += 1
         self._add(call, kind, entry, fact, None)
@@ -222,6 +223,7 @@ def decoded(record: Record) -> Change:
         reason=None if refusal is None else refusal.reason,
         option=fact if kind == changes.OPTION_SET else None,
         how=_HOW.get(fact) if kind == changes.SHUT_DOWN else None,
+        forward=fact if isinstance(fact, Half) else None,
     )
 
 

@@ -11,7 +11,7 @@ from flask import Flask, Response, current_app, g, request
 from flask_smorest import Api
 
 from socketd.errors import InvalidRequestError
-from socketd.web import browsers, errors, idempotency, spec
+from socketd.web import browsers, errors, idempotency, instance, spec
 from socketd.web.application import Application
 from socketd.web.caller import EXTENSION, Gauges, House, WebSettings, house
 from socketd.web.reference import blueprint as reference
@@ -63,6 +63,7 @@ def create_app(
     app.extensions["socketd.api"] = api
     app.before_request(_name_request)
     app.before_request(browsers.refuse_foreign)
+    instance.install(app)
     app.before_request(_refuse_unknown_query)
     idempotency.install(app)
     app.after_request(_finish)

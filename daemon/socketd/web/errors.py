@@ -13,8 +13,9 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from socketd import errors
-from socketd.web.body import MalformedBodyError, MediaTypeError
+from socketd.web.body import CutBodyError, MalformedBodyError, MediaTypeError
 from socketd.web.browsers import ForeignHostError, ForeignOriginError, MalformedHostError
+from socketd.web.upgrading import UpgradeRequiredError, refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,15 +32,19 @@ _BY_CLASS: Final[Mapping[type, int]] = {
     errors.ResolveError: 422,
     errors.UnauthenticatedError: 401,
     errors.ShuttingDownError: 503,
+    errors.UploadInterruptedError: 503,
     errors.ClientGoneError: CLIENT_CLOSED_REQUEST,
     errors.QuotaError: 429,
     errors.TooManyFollowersError: 429,
     errors.TooManyWaitsError: 429,
+    errors.UnknownForwardError: 404,
     errors.NeedsUnixSocketError: 409,
     errors.PeerStalledError: 408,
     errors.SlowRequestError: 408,
     errors.NotSavedError: 503,
+    CutBodyError: 400,
     MalformedBodyError: 400,
+    UpgradeRequiredError: 426,
     MediaTypeError: 415,
     MalformedHostError: 400,
     ForeignHostError: 421,
@@ -125,6 +130,8 @@ def install(app: Flask) -> None:
 def _refused(error: errors.SocketdError) -> Response:
     """Answer what the service refuses."""
     response = answer(problem(error))
+    if isinstance(error, UpgradeRequiredError):
+        return refused(response, error)
     if isinstance(error, errors.QuotaError):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +37,7 @@ def event(of: Change) -> dict[str, Any]:
         "peer": address(peer),
         "option": of.option,
         "how": of.how,
+        "forward": None if of.forward is None else asdict(of.forward),
         "reference": of.reference,
         "asked": of.asked,
         "reason": of.reason,
@@ -75,6 +77,9 @@ def audit_line(of: Change) -> dict[str, Any]:
         line["local" if of.kind in _OF_LOCAL else "peer"] = address_text.text(of.address)
     for name in ("option", "how", "reference", "asked", "reason", "request_id"):
         _add(line, name, getattr(of, name))
+    if of.forward is not None:
+        for name, value in asdict(of.forward).items():
+            _add(line, "forward" if name == "id" else f"forward_{name}", value)
     return line
 
 

@@ -40,7 +40,10 @@ CAUSES: Final[Mapping[str, Cause]] = {
         "Nothing is there and the call does not wait; or a queue is full; or too many calls wait already.",
         "Give a `timeout` above 0. On status 429, ask again after Retry-After.",
     ),
-    "EALREADY": Cause("An earlier connect on this socket is still under way."),
+    "EALREADY": Cause(
+        "An earlier connect on this socket is still under way; or the request with this Idempotency-Key was "
+        "done before, and its answer is kept no more."
+    ),
     "EBADF": Cause("The number or the name is none of yours: never made, closed, or another caller's."),
     "EBUSY": Cause("Somebody else uses it in a way that excludes this call."),
     "ECANCELED": Cause("The client hung up while its call waited. Nothing was taken from the socket."),
@@ -92,8 +95,8 @@ CAUSES: Final[Mapping[str, Cause]] = {
     ),
     "ENODEV": Cause("No network interface has this name or number.", "`ip link` lists them."),
     "ENOENT": Cause(
-        "A Unix path, or a part of it, does not exist; or the API has no such route.",
-        "On status 404, `GET /docs` lists the routes.",
+        "A Unix path, or a part of it, does not exist; or the API has no such route, or no such forward.",
+        "On status 404, `GET /docs` lists the routes, and `GET /v1/forwards` your forwards.",
     ),
     "ENOMEM": Cause("The host has no memory for it now.", "Ask again, or close sockets."),
     "ENOPROTOOPT": Cause(
@@ -118,7 +121,10 @@ CAUSES: Final[Mapping[str, Cause]] = {
         "Permission is missing: a capability of the daemon, a firewall rule, or your right to it."
     ),
     "EPIPE": Cause("This direction has ended: by the peer's reset or close, or by a shutdown."),
-    "EPROTO": Cause("The protocol was violated before the connection was accepted."),
+    "EPROTO": Cause(
+        "The protocol was violated before the connection was accepted; or a tunnel was asked for without "
+        "`Upgrade`."
+    ),
     "EPROTONOSUPPORT": Cause("The family and type have no such protocol, or it is not in this kernel."),
     "EPROTOTYPE": Cause("The protocol or the peer is of another socket type."),
     "ERANGE": Cause("An option's value is outside of what the kernel takes, or does not fit the buffer."),
@@ -127,7 +133,10 @@ CAUSES: Final[Mapping[str, Cause]] = {
     ),
     "ESOCKTNOSUPPORT": Cause("The family has no sockets of this type."),
     "ESRCH": Cause("There is no such process, or no such entry in a table of the kernel."),
-    "ESTALE": Cause("The number belongs to another socket now than the one that If-Match names."),
+    "ESTALE": Cause(
+        "The number belongs to another socket now than the one that If-Match names; or another daemon "
+        "process serves now than the one that Socketd-Instance names."
+    ),
     "ETIMEDOUT": Cause(
         "The time was over: the call's `timeout` (code timed_out), or the peer no longer answered "
         "(code kernel_refused).",

@@ -18,10 +18,12 @@ from socketd.core import resolve
 from socketd.core.hints import HINTS, refused
 from socketd.service.guard import refusal
 from socketd.web import errors as statuses
-from socketd.web.body import MalformedBodyError, MediaTypeError
+from socketd.web.answers import AnswerForgottenError, KeyReusedError
+from socketd.web.body import CutBodyError, MalformedBodyError, MediaTypeError
 from socketd.web.browsers import ForeignHostError, ForeignOriginError, MalformedHostError
-from socketd.web.idempotency import KeyReusedError
+from socketd.web.instance import OtherInstanceError
 from socketd.web.reference_causes import CAUSES, Cause
+from socketd.web.upgrading import UpgradeRequiredError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -62,6 +64,10 @@ class Entry:
 
 def refusals() -> tuple[errors.SocketdError, ...]:
     """Make one of each error that the daemon raises by itself; a test holds this list complete."""
+    return (*_of_requests(), *_of_what_is_held())
+
+
+def _of_requests() -> tuple[errors.SocketdError, ...]:
     return (
         MalformedBodyError("the body is not JSON"),
         MediaTypeError("text/plain", "application/json"),
@@ -69,13 +75,25 @@ def refusals() -> tuple[errors.SocketdError, ...]:
         ForeignHostError("evil.example"),
         ForeignOriginError("Origin", "http://evil.example"),
         KeyReusedError(),
+        AnswerForgottenError(),
+        CutBodyError(),
+        UpgradeRequiredError("tcp"),
+        OtherInstanceError(),
         errors.InvalidRequestError("the request names a member that there is not"),
         errors.UnauthenticatedError(),
         errors.NotPermittedError("the caller may not do this"),
         refusal(Caller(Owner(1000), None, frozenset(), None, "unix"), "bind 0.0.0.0:80"),
         errors.QuotaError("uid 1000 holds 100 sockets and may hold 100"),
+    )
+
+
+def _of_what_is_held() -> tuple[errors.SocketdError, ...]:
+    return (
         errors.UnknownSocketError("64"),
         errors.UnknownDescriptorError(64),
+        errors.UnknownForwardError("5f2e8a01c4d7"),
+        errors.UploadOffsetError(1048576, 524288),
+        errors.UploadInterruptedError(),
         errors.ClosedMeanwhileError("64", "recv"),
         errors.StaleError("64"),
         errors.NameTakenError("web"),
@@ -87,6 +105,7 @@ def refusals() -> tuple[errors.SocketdError, ...]:
         errors.TooManyConnectionsError(),
         errors.SlowRequestError(30.0),
         errors.OutOfDescriptorsError(1024),
+        errors.TooManyForwardsError(128),
         errors.ShuttingDownError(),
         errors.ClientGoneError(),
         errors.BusyError("64", "accept"),

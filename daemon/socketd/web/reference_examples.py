@@ -63,6 +63,10 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
         "/v1/sockets/web/send", raw="hello\n", headers={"Content-Type": _OCTETS}
     ),
     ("POST", "/v1/sockets/{ref}/recv"): Example("/v1/sockets/web/recv", {"size": 4096, "timeout": 30}),
+    ("GET", "/v1/sockets/{ref}/stream"): Example("/v1/sockets/web/stream?timeout=30"),
+    ("PUT", "/v1/sockets/{ref}/stream"): Example(
+        "/v1/sockets/web/stream?shutdown=write", raw="hello\n", headers={"Content-Type": _OCTETS}
+    ),
     ("GET", "/v1/sockets/{ref}/options"): Example("/v1/sockets/web/options"),
     ("GET", "/v1/sockets/{ref}/options/{name}"): Example("/v1/sockets/web/options/SO_RCVBUF"),
     ("PUT", "/v1/sockets/{ref}/options/{name}"): Example(
@@ -74,6 +78,22 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
     ("POST", "/v1/sockets/{ref}/take"): Example("/v1/sockets/web/take"),
     ("POST", "/v1/sockets/take"): Example("/v1/sockets/take", {"sockets": ["web"]}),
     ("POST", "/v1/sockets/give"): Example("/v1/sockets/give", {"pid": 4242, "fd": 7, "name": "given"}),
+    ("POST", "/v1/sockets/{ref}/tunnel"): Example(
+        "/v1/sockets/web/tunnel", headers={"Connection": "Upgrade", "Upgrade": "tcp"}
+    ),
+    ("GET", "/v1/sockets/{ref}/tunnel"): Example(
+        "/v1/sockets/web/tunnel",
+        headers={
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        },
+    ),
+    ("POST", "/v1/forwards"): Example("/v1/forwards", {"sockets": ["left", "right"]}),
+    ("GET", "/v1/forwards"): Example("/v1/forwards"),
+    ("GET", "/v1/forwards/{id}"): Example("/v1/forwards/5f2e8a01c4d7?timeout=30"),
+    ("DELETE", "/v1/forwards/{id}"): Example("/v1/forwards/5f2e8a01c4d7"),
     ("GET", "/v1/events"): Example("/v1/events?after=0&timeout=0"),
     ("GET", "/metrics"): Example("/metrics"),
     ("GET", "/v1/caller"): Example("/v1/caller"),

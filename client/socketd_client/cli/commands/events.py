@@ -78,8 +78,15 @@ def _detail(said: Mapping[str, Any]) -> str:
         f"on {local['text']}" if local else "",
         f"with {peer['text']}" if peer else "",
         said.get("option") or said.get("how") or "",
+        _forward(said["forward"]) if said.get("forward") else "",
     )
     return " ".join(filter(None, parts))
+
+
+def _forward(of: Mapping[str, Any]) -> str:
+    lost = f", lost {of['lost_bytes']} bytes" if of.get("lost_bytes") else ""
+    got = f", got {of['delivered_bytes']} bytes" if of.get("delivered_bytes") else ""
+    return f"with {of['other']} by {of['id']}{got}{lost}" + (f", {of['error']}" if of.get("error") else "")
 
 
 def _caller(of: Mapping[str, Any] | None) -> str:

@@ -6,6 +6,7 @@ from socketd.web.resources import (
     arithmetic,
     caller,
     events,
+    forwards,
     metrics,
     names,
     operations,
@@ -18,6 +19,8 @@ from socketd.web.resources import (
     root,
     sending,
     sockets,
+    streams,
+    tunnel,
 )
 
 BLUEPRINTS = (
@@ -28,9 +31,12 @@ BLUEPRINTS = (
     operations.blueprint,
     sending.blueprint,
     receiving.blueprint,
+    streams.blueprint,
+    tunnel.blueprint,
     options.blueprint,
     polling.blueprint,
     passing.blueprint,
+    forwards.blueprint,
     process.blueprint,
     resolver.blueprint,
     arithmetic.blueprint,

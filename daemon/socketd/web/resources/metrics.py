@@ -50,6 +50,13 @@ def _lines(known: House, figures: Figures) -> Iterator[str]:
     )
     yield from _one("socketd_waits", _GAUGE, "Requests that wait.", known.gauges.waits())
     yield from _one("socketd_followers", _GAUGE, "Readers of the events.", figures.followers)
+    yield from _one("socketd_forwards", _GAUGE, "Forwards that run.", figures.forwards)
+    yield from _one(
+        "socketd_forwarded_bytes_total",
+        _COUNTER,
+        "Bytes that forwards have delivered, both ways.",
+        figures.forwarded_bytes,
+    )
     lost = known.gauges.audit_lost()
     if lost is not None:
         yield from _one("socketd_audit_lost_lines_total", _COUNTER, "Lines that the audit has lost.", lost)

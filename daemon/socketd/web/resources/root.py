@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from socketd.access.caller import Caller
 
 blueprint = ApiBlueprint("root", __name__, description="The service itself")
-EXTENSIONS = ("idempotency", "passing", "events")
+EXTENSIONS = ("idempotency", "passing", "events", "forwards", "streams")
 _LINKS = {
     "sockets": "/v1/sockets",
     "process": "/v1/process",
     "caller": "/v1/caller",
+    "forwards": "/v1/forwards",
     "events": "/v1/events",
     "metrics": "/metrics",
     "health": "/healthz",

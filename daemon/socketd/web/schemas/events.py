@@ -53,6 +53,25 @@ class EventSocketSchema(AnswerSchema):
     protocol = fields.String(required=True)
 
 
+class EventForwardSchema(AnswerSchema):
+    """One socket's half of a forward."""
+
+    id = fields.String(required=True)
+    other = fields.Integer(
+        required=True, metadata={"description": "Descriptor number of the socket it is joined with."}
+    )
+    delivered_bytes = fields.Integer(
+        required=True, metadata={"description": "What this socket was given of the other's."}
+    )
+    lost_bytes = fields.Integer(
+        required=True,
+        metadata={"description": "Taken from the other one for it, and not to be delivered any more."},
+    )
+    error = fields.String(
+        required=True, allow_none=True, metadata={"description": "The errno's name that ended the forward."}
+    )
+
+
 class EventSchema(AnswerSchema):
     """A line of the stream: a change, or (with `sequence` and few others) `gap` or `heartbeat`."""
 
@@ -83,11 +102,14 @@ class EventSchema(AnswerSchema):
     peer = fields.Nested(AddressSchema(), required=True, allow_none=True)
     option = fields.String(required=True, allow_none=True)
     how = fields.String(required=True, allow_none=True)
+    forward = fields.Nested(EventForwardSchema(), required=True, allow_none=True)
     reference = fields.String(
         required=True, allow_none=True, metadata={"description": "What a refused request called the socket."}
     )
     asked = fields.String(
-        required=True, allow_none=True, metadata={"description": "The address or option that was refused."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "The address, option or other socket that was refused."},
     )
     reason = fields.String(
         required=True, allow_none=True, metadata={"description": "What the policy does not grant."}

@@ -31,7 +31,7 @@ class TakeSchema(StrictSchema):
     )
 
 
-class _References(fields.Field[list[str]]):
+class References(fields.Field[list[str]]):
     """Numbers and names; a List of fields would cost more for each than its descriptor does."""
 
     def _deserialize(
@@ -46,7 +46,7 @@ class _References(fields.Field[list[str]]):
 class TakeManySchema(TakeSchema):
     """Body of ``POST /v1/sockets/take``."""
 
-    sockets = _References(
+    sockets = References(
         required=True,
         validate=validate.Length(1, MAX_COUNT),
         metadata={

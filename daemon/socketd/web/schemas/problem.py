@@ -34,3 +34,6 @@ class ProblemSchema(AnswerSchema):
         metadata={"description": "Which members of the request are wrong, and how."},
     )
     index = fields.Integer(metadata={"description": "Which one of several failed, from 0."})
+    sent = fields.Integer(
+        metadata={"description": "Of a stream: how many bytes of the request were sent before it failed."}
+    )
