@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     )
     from socketd_client.caller import CallerInfo
     from socketd_client.client import Client, Ready
+    from socketd_client.dropin import (
+        create_connection,
+        create_server,
+        fromfd,
+        getaddrinfo,
+        socket,
+        socketpair,
+    )
     from socketd_client.endpoint import Trust
     from socketd_client.errors import (
         ApiError,
@@ -41,7 +49,9 @@ if TYPE_CHECKING:
         TransportTimeoutError,
     )
     from socketd_client.events import Event
+    from socketd_client.forwards import Forward, ForwardInfo
     from socketd_client.handle import Socket
+    from socketd_client.installing import installed
     from socketd_client.names import NameInfo
     from socketd_client.problem import Problem
     from socketd_client.records import (
@@ -58,7 +68,9 @@ if TYPE_CHECKING:
         SocketOption,
         Taker,
     )
+    from socketd_client.selector import Selector
     from socketd_client.specification import SocketSpec
+    from socketd_client.taken import Taken
 
     __version__: str
 
@@ -75,6 +87,8 @@ __all__ = [
     "Descriptor",
     "DescriptorDetail",
     "Event",
+    "Forward",
+    "ForwardInfo",
     "Inet6Address",
     "InetAddress",
     "KernelError",
@@ -88,12 +102,14 @@ __all__ = [
     "Ready",
     "Resolution",
     "ResolveError",
+    "Selector",
     "ServiceInfo",
     "Socket",
     "SocketInfo",
     "SocketOption",
     "SocketSpec",
     "SocketdError",
+    "Taken",
     "Taker",
     "TransportError",
     "TransportTimeoutError",
@@ -101,7 +117,14 @@ __all__ = [
     "UnixAddress",
     "VsockAddress",
     "__version__",
+    "create_connection",
+    "create_server",
+    "fromfd",
+    "getaddrinfo",
+    "installed",
     "listen_fds",
+    "socket",
+    "socketpair",
 ]
 
 # Where each name lives. It is imported when first asked for: requests costs 150 ms, and neither socketctl
@@ -119,6 +142,14 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "caller": ("CallerInfo",),
     "client": ("Client", "Ready"),
+    "dropin": (
+        "create_connection",
+        "create_server",
+        "fromfd",
+        "getaddrinfo",
+        "socket",
+        "socketpair",
+    ),
     "endpoint": ("Trust",),
     "errors": (
         "ApiError",
@@ -132,7 +163,9 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "TransportTimeoutError",
     ),
     "events": ("Event",),
+    "forwards": ("Forward", "ForwardInfo"),
     "handle": ("Socket",),
+    "installing": ("installed",),
     "names": ("NameInfo",),
     "problem": ("Problem",),
     "records": (
@@ -149,7 +182,9 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "SocketOption",
         "Taker",
     ),
+    "selector": ("Selector",),
     "specification": ("SocketSpec",),
+    "taken": ("Taken",),
 }
 
 

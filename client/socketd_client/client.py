@@ -14,6 +14,7 @@ from socketd_client.calls import Call
 from socketd_client.endpoint import Endpoint, Trust
 from socketd_client.events import Event, follow
 from socketd_client.exchange import Exchange
+from socketd_client.forwards import Forwards
 from socketd_client.handle import Socket
 from socketd_client.names import Names
 from socketd_client.process import Process
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Protocol
+
+    from socketd_client.functions import Preference
 
     class _HasFileno(Protocol):
         def fileno(self) -> int: ...
@@ -54,6 +57,7 @@ class Client:
         trust: Files for ``https``: whom to believe, and our own certificate.
         timeout_s: How long connecting may take, and an answer beyond what its call waits for. So long, too,
             a call goes on while the daemon restarts; ``repeating`` says which are sent a second time.
+        prefer: ``"descriptor"`` has the module functions and ``installed`` make real sockets of held ones.
 
     Example::
 
@@ -73,19 +77,26 @@ class Client:
         token: str | None = None,
         trust: Trust | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        prefer: Preference | None = None,
     ) -> None:
         if not timeout_s > 0:
             raise ValueError("timeout_s must be above 0 seconds")
         endpoint = Endpoint.parse(default_url(os.environ) if url is None else url, trust)
         self._exchange = Exchange(endpoint, token=token, timeout_s=timeout_s)
+        self.prefer = prefer
         self.sockets = Sockets(self._exchange)
         self.names = Names(self._exchange, self.sockets)
+        self.forwards = Forwards(self._exchange)
         self.process = Process(self._exchange)
         self.byteorder = ByteOrders(self._exchange)
 
     @classmethod
     def from_env(
-        cls, environ: Mapping[str, str] | None = None, *, timeout_s: float = DEFAULT_TIMEOUT_S
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        prefer: Preference | None = None,
     ) -> Self:
         """Make the client that the environment describes; unset, the default's.
 
@@ -96,7 +107,12 @@ class Client:
         url = known.get("SOCKETD_URL") or default_url(known)
         ca, cert, key = (known.get(f"SOCKETD_{name}") or None for name in ("CA", "CERT", "KEY"))
         token = known.get("SOCKETD_TOKEN") or None
-        return cls(url, token=token, trust=Trust(ca, cert, key), timeout_s=timeout_s)
+        return cls(url, token=token, trust=Trust(ca, cert, key), timeout_s=timeout_s, prefer=prefer)
+
+    @property
+    def exchange(self) -> Exchange:
+        """What sends this client's calls; for what is built on it."""
+        return self._exchange
 
     @property
     def url(self) -> str:
@@ -249,7 +265,7 @@ class Client:
             raise ValueError("as many names as sockets, or name= for one")
         offers: list[dict[str, Any]] = [{} if each is None else {"name": each} for each in wanted]
         answer = passing.give(self._exchange, descriptors, offers, existing_ok=existing_ok)
-        held = [Socket(self._exchange, SocketInfo.from_json(one)) for one in listed(answer, "sockets")]
+        held = [Socket.of(self._exchange, SocketInfo.from_json(one)) for one in listed(answer, "sockets")]
         return held[0] if is_one else held
 
     def give_from(self, pid: int, fd: int, *, name: str | None = None) -> Socket:
@@ -261,13 +277,12 @@ class Client:
             OSError: ESRCH, EBADF, ENOTSOCK; EPERM, the daemon may not trace that process.
         """
         body: dict[str, Any] = {"pid": pid, "fd": fd, **({} if name is None else {"name": name})}
-        return Socket(
-            self._exchange,
-            SocketInfo.from_json(self._exchange.json(Call("POST", "/v1/sockets/give", body=body))),
-        )
+        made = self._exchange.json(Call("POST", "/v1/sockets/give", body=body))
+        return Socket.of(self._exchange, SocketInfo.from_json(made))
 
     def close(self) -> None:
-        """Close the connections; the daemon's sockets stay."""
+        """Close the connections; the daemon's sockets stay, but for those that are this program's own."""
+        self._exchange.shares.finish()
         self._exchange.close()
 
     def __enter__(self) -> Self:

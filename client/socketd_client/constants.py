@@ -8,10 +8,13 @@ import socket
 from functools import lru_cache
 from typing import Final
 
+from socketd_client.arguments import c_int
+
 # Where fileno() starts. The kernel lets no process have descriptors this high (fs.nr_open is capped below
 # 2**30, fs/file.c sysctl_nr_open_max), so a held socket's number used as a local descriptor is EBADF.
 FILENO_BASE: Final = 1 << 30
 
+_BACKLOG_MOST: Final = 0xFFFF
 _TYPE_FLAGS: Final = getattr(socket, "SOCK_NONBLOCK", 0) | getattr(socket, "SOCK_CLOEXEC", 0)
 _FAMILIES: Final = ("inet", "inet6", "unix", "vsock", "netlink", "packet")
 _TYPES: Final = ("stream", "dgram", "seqpacket", "raw", "rdm")
@@ -83,6 +86,15 @@ def protocol_number(name: str | int | None) -> int:
     return next((int(number) for number in found if number is not None), 0)
 
 
+def backlog(number: int) -> int:
+    """Return what ``listen`` asks for; the kernel caps it far below 65535.
+
+    Raises:
+        TypeError, OverflowError: It is no C ``int``.
+    """
+    return min(max(c_int(number), 0), _BACKLOG_MOST)
+
+
 def how_name(how: int) -> str:
     """Name a direction of ``shutdown``.
 
@@ -102,6 +114,19 @@ def message_flag_names(flags: int) -> tuple[str, ...]:
         OSError: EOPNOTSUPP, for a bit this platform has no name for.
     """
     return _names(flags, "MSG_", socket)
+
+
+def flag_mask(*names: str) -> int:
+    """Join flags of ``send`` and ``recv``, named without ``MSG_``; this platform need not have them."""
+    mask = 0
+    for name in names:
+        mask |= int(getattr(socket, f"MSG_{name}", 0))
+    return mask
+
+
+def address_flag_names(flags: int) -> tuple[str, ...]:
+    """Name the bits of ``getaddrinfo`` flags."""
+    return _names(flags, "AI_", socket)
 
 
 def poll_event_names(mask: int) -> tuple[str, ...]:

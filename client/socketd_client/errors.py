@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from socketd_client.problem import Problem
 
 
+TIMED_OUT: Final = "timed_out"
+"""The code of a wait that ran out; the kernel's ETIMEDOUT has another."""
+
+
 class SocketdError(Exception):
     """Root of everything this package raises; never raised itself."""
 
@@ -83,7 +87,9 @@ class ApiError(SocketdError):
         self.hint = problem.hint
         self.members = problem.members
         self.request_id = problem.request_id
-        if isinstance(self, OSError):
+        if problem.code == TIMED_OUT:
+            super().__init__("timed out")  # as of a local socket: errno is for the kernel's own ETIMEDOUT
+        elif isinstance(self, OSError):
             super().__init__(self.number, problem.title)
         else:
             super().__init__(problem.detail)
@@ -164,7 +170,7 @@ class ApiProcessLookupError(KernelError, ProcessLookupError):
 
 
 class ApiTimeoutError(KernelError, TimeoutError):
-    """ETIMEDOUT: the wait ran out (code ``timed_out``), or the connection did (code ``kernel_refused``)."""
+    """The wait ran out (code ``timed_out``, no ``errno``), or the connection did (ETIMEDOUT)."""
 
 
 # Python's class for an errno, to ours.

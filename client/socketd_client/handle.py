@@ -7,51 +7,91 @@ import itertools
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from socketd_client import constants
+from socketd_client.addresses import Address
+from socketd_client.arguments import integer
 from socketd_client.calls import Call
-from socketd_client.errors import ApiError, ApiTimeoutError, ConnectionLostError, TransportError
+from socketd_client.defaults import default_client
+from socketd_client.errors import TIMED_OUT, ApiError, ApiTimeoutError, ConnectionLostError, TransportError
+from socketd_client.files import Files
+from socketd_client.making import create, find
+from socketd_client.messages import Messages
 from socketd_client.naming import unbound, wire_address
 from socketd_client.options import Options
 from socketd_client.passing import take
 from socketd_client.records import KernelView, SocketInfo
-from socketd_client.reference import TIMED_OUT, NotYetError, wait
+from socketd_client.reference import NotYetError, wait
 from socketd_client.repeating import MOST_BROKEN, is_leaving
-from socketd_client.transfer import Transfer
+from socketd_client.tunnel import open_tunnel
 from socketd_client.wire import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
-    from socketd_client.addresses import Address, SocketAddress
+    from socketd_client.addresses import SocketAddress
+    from socketd_client.client import Client
 
 _SHORTEST_WAIT_S: Final = 0.001  # 0 would not wait, and be answered otherwise
 _CONNECTIONLESS: Final = ("dgram", "raw")  # connect(2) only notes the peer there: again is as once
-_DEFAULT_BACKLOG: Final = min(socket.SOMAXCONN, 128)
+DEFAULT_BACKLOG: Final = min(socket.SOMAXCONN, 128)
 
 
-class Socket(Transfer, Options):
-    """A socket that the daemon holds.
+class Socket(Messages, Files, Options):
+    """A socket that the daemon holds, with the methods and manners of ``socket.socket``.
 
-    Closing ends it, and leaving a ``with`` block closes; dropping the object does not: the daemon keeps the
-    socket, and ``client.sockets.get`` finds it again. Every request names the socket's cookie, so the object
-    never acts on another socket that has the number later. Several threads may use one handle. Example::
+    Made here it is this program's: dropping it closes it, as a local one. What ``client.sockets`` returns is
+    the daemon's: closing ends it and so does leaving a ``with`` block, dropping the object does not, and
+    ``client.sockets.get`` finds it again. Every request names the socket's cookie, so the object never acts
+    on another socket that has the number later. Several threads may use one handle. Example::
 
-        with client.sockets.create(bind=("127.0.0.1", 0), listen=True) as listener:
+        with Socket(socket.AF_INET, socket.SOCK_STREAM, client=client) as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
             listener.settimeout(30)
             connection, address = listener.accept()
             connection.sendall(b"hello")
+
+    Args:
+        family: As ``socket.socket`` takes it; -1 is ``AF_INET``, or the held socket's of ``fileno``.
+        type: -1 is ``SOCK_STREAM``; with ``SOCK_NONBLOCK`` the calls do not wait.
+        proto: -1 is 0.
+        fileno: What ``fileno()`` or ``detach()`` gave: refer to that held socket. A local descriptor's number
+            is given to the daemon and closed here.
+        client: Whose daemon; by default that of ``installed``, else ``Client.from_env()``.
+
+    Raises:
+        OSError: What the kernel says; EBADF, ``fileno`` is nobody's.
     """
+
+    def __init__(
+        self,
+        family: int = -1,
+        type: int = -1,  # noqa: A002 - the socket module's name for it
+        proto: int = -1,
+        fileno: int | None = None,
+        *,
+        client: Client | None = None,
+    ) -> None:
+        exchange = (client or default_client()).exchange
+        found = create(exchange, family, type, proto) if fileno is None else find(exchange, fileno)
+        self._hold(exchange, found)
+        self._begin(is_owned=True)
+        if proto != -1 or fileno is None:
+            self._proto = max(proto, 0)
+        if type != -1 and constants.is_nonblocking(type):
+            self._timeout_s = 0.0
 
     def bind(self, address: SocketAddress | Address, /) -> None:
         """Give the socket a local address."""
+        self._check_name("bind", address)
         self._refresh("POST", "/bind", {"address": wire_address(address, self.snapshot.family, "bind")})
 
-    def listen(self, backlog: int = _DEFAULT_BACKLOG, /) -> None:
+    def listen(self, backlog: int = DEFAULT_BACKLOG, /) -> None:
         """Let connections come, ``backlog`` of them waiting to be accepted."""
-        self._refresh("POST", "/listen", {"backlog": max(backlog, 0)})
+        self._check("listen", backlog)
+        self._refresh("POST", "/listen", {"backlog": constants.backlog(backlog)})
 
     def accept(self) -> tuple[Socket, SocketAddress]:
         """Wait for a connection; return a blocking handle for it, and the peer's address.
@@ -67,7 +107,9 @@ class Socket(Transfer, Options):
 
         accepted = wait(ask, self._timeout_s)
         peer = "" if accepted.peer is None else accepted.peer.as_tuple()
-        return Socket(self._exchange, accepted), peer
+        connection = Socket.of(self._exchange, accepted, is_owned=self._is_owned)
+        connection._proto = self._proto  # noqa: SLF001 - one of us
+        return connection, peer
 
     def connect(self, address: SocketAddress | Address, /) -> None:
         """Connect to a peer.
@@ -79,6 +121,7 @@ class Socket(Transfer, Options):
             TimeoutError: The time is over; the attempt goes on in the daemon, as it would locally.
             BlockingIOError: EINPROGRESS, with a timeout of 0.
         """
+        self._check_name("connect", address)
         to = wire_address(address, self.snapshot.family, "connect")
         rounds = itertools.count()
 
@@ -93,6 +136,7 @@ class Socket(Transfer, Options):
 
     def connect_ex(self, address: SocketAddress | Address, /) -> int:
         """Connect as ``connect`` does, but return the errno, 0 for success."""
+        self._check_name("connect_ex", address)
         try:
             self.connect(address)
         except (TransportError, socket.gaierror):
@@ -107,28 +151,9 @@ class Socket(Transfer, Options):
 
     def shutdown(self, how: int, /) -> None:
         """Shut one direction or both, for everybody who has the socket."""
-        self._refresh("POST", "/shutdown", {"how": constants.how_name(how)})
-
-    def close(self) -> None:
-        """Close the socket in the daemon. A second call does nothing.
-
-        Raises:
-            OSError: EBADF, it was closed through another handle.
-        """
-        if self._is_closed:
-            return
-        try:
-            self._call("DELETE")
-        except ApiError:
-            self._is_closed = True
-            raise
-        self._is_closed = True
-
-    def detach(self) -> int:
-        """Let go of the socket without closing it; return the number for ``client.sockets.get``."""
-        number = self.fileno()
-        self._is_closed = True
-        return number
+        self._check("shutdown", how)
+        self._must_be_open()
+        self._refresh("POST", "/shutdown", {"how": constants.how_name(integer(how))})
 
     def take(self, *, blocking: bool = False) -> socket.socket:
         """Return the socket itself, as an object of this process: from here on at the kernel's own speed.
@@ -151,13 +176,19 @@ class Socket(Transfer, Options):
         self._is_closed = True
         return taken
 
-    def fileno(self) -> int:
-        """Return a number that stands for the socket, ``2**30 + fd``; -1 once closed.
+    def tunnel(self) -> socket.socket:
+        """Return a connection to the daemon that carries this socket's bytes, as an object of this process.
 
-        The descriptor is the daemon's; in *this* process its number, ``fd``, may be an unrelated file, which
-        ``os.close`` or ``select`` would then hit. No process has descriptors this high, so those get EBADF.
+        It is a real socket, and works over TCP, too: what is sent into it the peer gets, and its end of file
+        is passed on, both ways. Nothing else sends or receives on the socket meanwhile (EBUSY); closed, it
+        leaves the held socket as it is, over TCP except for an end of file.
+
+        Raises:
+            OSError: ENOTCONN; EOPNOTSUPP, it is no stream socket; EBUSY.
         """
-        return -1 if self._is_closed else constants.FILENO_BASE + self.fd
+        made = open_tunnel(self._exchange, self.fd, self.cookie)
+        made.settimeout(self._timeout_s)
+        return made
 
     def getsockname(self) -> SocketAddress:
         """Return the local address."""
@@ -183,16 +214,6 @@ class Socket(Transfer, Options):
         """Ask what the kernel knows about the socket: queues, memory, TCP_INFO."""
         return KernelView.from_json(self._call("GET", "/info").json())
 
-    def __enter__(self) -> Self:
-        """Return the handle."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        """Close the socket."""
-        self.close()
-
     def __repr__(self) -> str:
         """Show what the daemon last said; asks nothing."""
         shot = self.snapshot
@@ -202,9 +223,9 @@ class Socket(Transfer, Options):
         words += [f"peer={shot.peer}"] if shot.peer else []
         return f"<{type(self).__name__} {' '.join(words)}>"
 
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled, as sockets do: get it again by number or name."""
-        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+    def _check_name(self, method: str, address: object) -> None:
+        if not isinstance(address, Address):
+            self._check_address(method, address)
 
     def _take(self, *, release: bool, blocking: bool) -> socket.socket:
         if self._is_closed:

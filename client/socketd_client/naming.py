@@ -15,6 +15,7 @@ from socketd_client.addresses import (
     UnixAddress,
     VsockAddress,
 )
+from socketd_client.arguments import integer, is_literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,7 +99,7 @@ def _inet(value: object, op: str) -> dict[str, Any]:
     host, port = _host(members[0]), _port(members[1], op)
     if host in ("", "<broadcast>"):
         host = "255.255.255.255" if host else "0.0.0.0"  # noqa: S104 - what "" means to bind(2)
-    if _is_literal(socket.AF_INET, host):
+    if is_literal(socket.AF_INET, host):
         return InetAddress(host=host, port=port).to_json()
     return {"host": host, "service": str(port)}
 
@@ -106,35 +107,37 @@ def _inet(value: object, op: str) -> dict[str, Any]:
 def _inet6(value: object, op: str) -> dict[str, Any]:
     members = _members(value, "AF_INET6", _INET6_LENGTHS, op)
     host, port = _host(members[0]) or "::", _port(members[1], op)
-    flowinfo, scope_id = (_integer(part) for part in (*members[2:], 0, 0)[:2])
+    flowinfo, scope_id = (integer(part) for part in (*members[2:], 0, 0)[:2])
     if not 0 <= flowinfo <= _FLOWINFO_MOST:
         raise OverflowError(f"{op}(): flowinfo must be 0-1048575.")
-    if not 0 <= scope_id <= _UINT_MOST:
-        raise OverflowError(f"{op}(): scope_id must be 0-4294967295.")
-    if _is_literal(socket.AF_INET6, host):
+    scope_id &= _UINT_MOST  # as CPython, which has an unsigned int for it
+    if is_literal(socket.AF_INET6, host):
         return Inet6Address(host=host, port=port, flowinfo=flowinfo, scope_id=scope_id).to_json()
     return {"host": host, "service": str(port)}
 
 
 def _unix(value: object, _op: str) -> dict[str, Any]:
-    if isinstance(value, (str, bytes, bytearray)):
-        return UnixAddress.from_name(value if isinstance(value, str) else bytes(value)).to_json()
-    raise TypeError(f"a bytes-like object is required, not '{type(value).__name__}'")
+    if not isinstance(value, str):
+        try:
+            value = bytes(memoryview(value))  # type: ignore[arg-type]  # that is the question
+        except TypeError:
+            raise TypeError(f"a bytes-like object is required, not '{type(value).__name__}'") from None
+    return UnixAddress.from_name(value).to_json()
 
 
 def _vsock(value: object, op: str) -> dict[str, Any]:
-    cid, port = (_integer(part) for part in _members(value, "AF_VSOCK", (_INET_LENGTH,), op))
+    cid, port = (integer(part) for part in _members(value, "AF_VSOCK", (_INET_LENGTH,), op))
     return VsockAddress(cid=cid, port=port).to_json()
 
 
 def _netlink(value: object, op: str) -> dict[str, Any]:
-    pid, groups = (_integer(part) for part in _members(value, "AF_NETLINK", (_INET_LENGTH,), op))
+    pid, groups = (integer(part) for part in _members(value, "AF_NETLINK", (_INET_LENGTH,), op))
     return NetlinkAddress(pid=pid, groups=groups).to_json()
 
 
 def _packet(value: object, op: str) -> dict[str, Any]:
     members = _members(value, "AF_PACKET", _PACKET_LENGTHS, op)
-    protocol = _integer(members[1])
+    protocol = integer(members[1])
     if not 0 <= protocol <= _PORT_MOST:
         raise OverflowError(f"{op}(): proto must be 0-65535.")
     rest: tuple[Any, ...] = (*members[2:], *_PACKET_REST[len(members) - 2 :])
@@ -142,8 +145,8 @@ def _packet(value: object, op: str) -> dict[str, Any]:
     return PacketAddress(
         interface=_host(members[0]),
         protocol=protocol,
-        packet_type=_integer(packet_type),
-        hardware_type=_integer(hardware_type),
+        packet_type=integer(packet_type),
+        hardware_type=integer(hardware_type),
         hardware_address=bytes(hardware).hex(":"),
     ).to_json()
 
@@ -167,24 +170,10 @@ def _host(value: object) -> str:
 
 
 def _port(value: object, op: str) -> int:
-    port = _integer(value)
+    port = integer(value)
     if not 0 <= port <= _PORT_MOST:
         raise OverflowError(f"{op}(): port must be 0-65535.")
     return port
-
-
-def _integer(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
-    return int(value)
-
-
-def _is_literal(family: int, host: str) -> bool:
-    try:
-        socket.inet_pton(family, host)
-    except OSError:
-        return False
-    return True
 
 
 _READERS: Final[dict[str, Callable[[object, str], dict[str, Any]]]] = {

@@ -8,6 +8,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from socketd_client.arguments import integer
 from socketd_client.errors import BadAnswerError
 from socketd_client.records import SocketOption
 from socketd_client.reference import HeldSocket
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _INT: Final = struct.Struct("i")
-_BUFLEN_MOST: Final = 1024  # CPython's own bound
 
 
 class Options(HeldSocket):
@@ -25,8 +25,8 @@ class Options(HeldSocket):
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:
         """Return an option: an ``int``, or ``bytes`` of at most ``buflen`` if that is given."""
-        if not 0 <= buflen <= _BUFLEN_MOST:
-            raise OSError("getsockopt buflen out of range")
+        self._check("getsockopt", level, optname, buflen)
+        level, optname, buflen = integer(level), integer(optname), integer(buflen)
         answer = self._call("GET", f"/options/{level}:{optname}", query={"length": buflen or _INT.size})
         raw = _raw(SocketOption.from_json(answer.json()))
         return raw if buflen else int.from_bytes(raw[: _INT.size], sys.byteorder, signed=True)
@@ -39,11 +39,11 @@ class Options(HeldSocket):
         Raises:
             OSError: EOPNOTSUPP for ``None`` (a null pointer of ``optlen`` bytes), which HTTP cannot carry.
         """
-        if (value is None) is not (optlen is not None):
-            raise TypeError("setsockopt() takes an int, bytes, or None and a length")
+        self._check("setsockopt", level, optname, value, *(() if optlen is None else (optlen,)))
         if value is None:
             raise OSError(errno.EOPNOTSUPP, "setsockopt: a null pointer cannot be sent to the daemon")
-        raw = _INT.pack(value) if isinstance(value, int) else bytes(value)
+        level, optname = integer(level), integer(optname)
+        raw = _INT.pack(integer(value)) if hasattr(value, "__index__") else bytes(memoryview(value))
         self._call("PUT", f"/options/{level}:{optname}", {"base64": base64.b64encode(raw).decode()})
 
     def option(self, name: str) -> SocketOption:

@@ -8,9 +8,9 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from socketd_client import constants
+from socketd_client import arguments, constants
 from socketd_client.calls import JSON, Call
-from socketd_client.errors import ApiTimeoutError
+from socketd_client.errors import TIMED_OUT, ApiTimeoutError
 from socketd_client.records import SocketInfo
 
 if TYPE_CHECKING:
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
     from socketd_client.calls import Answer
     from socketd_client.exchange import Exchange
+    from socketd_client.shares import Share
 
 # A wait goes on for ever by asking again this often; below what any daemon caps a wait at.
 _ROUND_S: Final = 30.0
-TIMED_OUT: Final = "timed_out"  # the code of a wait that ran out; the kernel's ETIMEDOUT has another
-_TIMEOUT_MOST_S: Final = 2**63 / 1e9  # what PyTime_t holds; the socket module refuses more
 
 Result = TypeVar("Result")
 
@@ -63,11 +62,18 @@ class HeldSocket:
         snapshot: What the daemon last said about the socket; ``info()`` of the handle asks again.
     """
 
-    def __init__(self, exchange: Exchange, snapshot: SocketInfo) -> None:
+    snapshot: SocketInfo
+    _exchange: Exchange
+    _share: Share
+    _timeout_s: float | None
+    _is_closed: bool
+    _proto: int | None = None
+
+    def _hold(self, exchange: Exchange, snapshot: SocketInfo) -> None:
+        """Begin to refer to a socket; every way to make a handle comes through here."""
         self.snapshot = snapshot
         self._exchange = exchange
         self._timeout_s = socket.getdefaulttimeout()
-        self._is_closed = False
 
     @property
     def fd(self) -> int:
@@ -101,30 +107,50 @@ class HeldSocket:
 
     @property
     def proto(self) -> int:
-        """The protocol's number."""
+        """The protocol's number: of the constructor's, as locally, 0 for the usual; else the kernel's."""
+        if self._proto is not None:
+            return self._proto
         return constants.protocol_number(self.snapshot.protocol)
 
-    def settimeout(self, value: float | None) -> None:
-        """Set how long the calls of this handle wait: ``None`` for ever, 0 not at all."""
-        if value is not None:
-            value = float(value)
-            if value < 0 or value != value:  # noqa: PLR0124 - NaN
-                raise ValueError("Timeout value out of range")
-            if value > _TIMEOUT_MOST_S:
-                raise OverflowError("timestamp too large to convert to C PyTime_t")
-        self._timeout_s = value
+    def settimeout(self, value: float | None, /) -> None:
+        """Set how long the calls of this handle wait: ``None`` for ever, 0 not at all.
+
+        Raises:
+            OSError: EBADF, it is closed; it remembers the timeout all the same, as a local one does.
+        """
+        self._timeout_s = arguments.seconds("settimeout", value)
+        self._must_be_open()
 
     def gettimeout(self) -> float | None:
         """Return what ``settimeout`` set."""
         return self._timeout_s
 
-    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - the socket module's signature
+    @property
+    def timeout(self) -> float | None:
+        """What ``settimeout`` set."""
+        return self._timeout_s
+
+    def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - the socket module's signature
         """Wait for ever, or not at all."""
-        self.settimeout(None if flag else 0.0)
+        self._timeout_s = arguments.seconds("setblocking", flag)
+        self._must_be_open()
 
     def getblocking(self) -> bool:
         """Tell whether calls wait, for ever or for a time."""
         return self._timeout_s != 0
+
+    def _check(self, method: str, *given: Any) -> None:
+        """Raise what the method of a local socket says to its arguments; there is no address among them."""
+        arguments.check(self.family, method, *given)
+
+    def _check_address(self, method: str, *given: Any) -> None:
+        """Raise what the method of a local socket says to its arguments; the last of them is an address."""
+        *others, address = given
+        arguments.check(self.family, method, *others, arguments.without_name(address))
+
+    def _must_be_open(self) -> None:
+        if self._is_closed:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     def _call(
         self,
@@ -139,8 +165,8 @@ class HeldSocket:
 
         The seconds the daemon is asked to wait are the ``timeout`` of ``query`` or ``body``.
         """
-        if self._is_closed:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        self._must_be_open()
+        self._exchange.shares.flush()
         path = f"/v1/sockets/{self.fd}{op}"
         given = query if isinstance(body, memoryview) or body is None else body
         wait_s = float((given or {}).get("timeout") or 0)

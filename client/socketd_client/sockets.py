@@ -113,7 +113,7 @@ class Sockets:
         if isinstance(ref, int) and ref >= constants.FILENO_BASE:
             ref -= constants.FILENO_BASE
         path = f"/v1/sockets/{quote(str(ref), safe='')}"
-        return Socket(self._exchange, SocketInfo.from_json(self._exchange.json(Call("GET", path))))
+        return Socket.of(self._exchange, SocketInfo.from_json(self._exchange.json(Call("GET", path))))
 
     def list(self, **filters: Unpack[ListFilter]) -> Iterator[Socket]:
         """List sockets, fetching page after page as they are asked for."""
@@ -125,7 +125,7 @@ class Sockets:
         while True:
             page = self._exchange.json(Call("GET", "/v1/sockets", query))
             for item in listed(page, "sockets"):
-                yield Socket(self._exchange, SocketInfo.from_json(item))
+                yield Socket.of(self._exchange, SocketInfo.from_json(item))
             query["cursor"] = page.get("next_cursor")
             if not query["cursor"]:
                 return
@@ -136,7 +136,7 @@ class Sockets:
         return answer
 
     def _handle(self, item: Mapping[str, Any], spec: SocketSpec) -> Socket:
-        sock = Socket(self._exchange, SocketInfo.from_json(item))
+        sock = Socket.of(self._exchange, SocketInfo.from_json(item))
         if constants.is_nonblocking(spec.get("type")):
             sock.settimeout(0)
         return sock

@@ -16,22 +16,13 @@ import pytest
 from socketd_client import ApiError, Client, Socket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.daemon_process import DaemonProcess
 
 BOUND_S = 30.0
 LOOPBACK = ("127.0.0.1", 0)
-
-
-@pytest.fixture
-def client(daemon: DaemonProcess) -> Iterator[Client]:
-    """Close what a test made: the daemon is the module's."""
-    with Client(daemon.url) as client:
-        yield client
-        for sock in client.sockets.list():
-            sock.close()
 
 
 @pytest.fixture

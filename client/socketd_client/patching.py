@@ -1,0 +1,50 @@
+"""Attributes of modules that are replaced for a time, by several threads and one within another."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Layer: TypeAlias = "Mapping[tuple[str, str], object]"
+
+
+class Patches:
+    """The layers of replacements, the last on top; under them what was there before the first.
+
+    Layers may end in any order, for their threads do: what is then shown is the topmost that is left.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a signal handler may come in between
+        self._originals: dict[tuple[str, str], object] = {}
+        self._layers: list[Layer] = []
+
+    def push(self, layer: Layer) -> None:
+        """Put a layer on top."""
+        with self._lock:
+            for module, name in layer:
+                self._originals.setdefault((module, name), getattr(sys.modules[module], name))
+            self._layers.append(layer)
+            self._show()
+
+    def remove(self, layer: Layer) -> None:
+        """Take a layer away, wherever it is."""
+        with self._lock:
+            self._layers = [each for each in self._layers if each is not layer]
+            self._show()
+            if not self._layers:
+                self._originals.clear()
+
+    def _show(self) -> None:
+        shown = dict(self._originals)
+        for layer in self._layers:
+            shown.update(layer)
+        for (module, name), value in shown.items():
+            setattr(sys.modules[module], name, value)
+
+
+PATCHES: Final = Patches()
