@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 README, TUTORIAL = ROOT / "README.md", ROOT / "docs" / "tutorial.md"
+STREAMS, DROP_IN = ROOT / "docs" / "streams.md", ROOT / "docs" / "drop-in.md"
 SDK, OPERATIONS = ROOT / "docs" / "sdk.md", ROOT / "docs" / "operations.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS, SHOWN = "sh", ("json", "text")
@@ -107,13 +108,13 @@ def run(command: list[str], text: str, environ: dict[str, str], folder: Path | N
 
 
 @pytest.mark.needs("bash", "curl")
-@pytest.mark.parametrize("document", [README, TUTORIAL], ids=["readme", "tutorial"])
+@pytest.mark.parametrize("document", [README, TUTORIAL, STREAMS], ids=["readme", "tutorial", "streams"])
 def test_a_session_with_curl_works_as_pasted(
     document: Path, daemon: DaemonProcess, port: int, checkout: Path
 ) -> None:
     """One shell runs all of it, as a person's does, so that descriptors and variables live on."""
     session = steps(document)
-    assert len(session) >= 10
+    assert len(session) >= 7
     script = "".join(f"{step.commands}echo; echo '{SEPARATOR.format(n)}'\n" for n, step in enumerate(session))
     script = script.replace(str(FIRST_PORT), str(port))
     environ = environment(SOCKETD_URL=daemon.url, TMPDIR=str(checkout), HOME=str(checkout))
@@ -127,7 +128,7 @@ def test_a_session_with_curl_works_as_pasted(
 
 
 def test_the_program_in_python_works_as_pasted(daemon: DaemonProcess, port: int) -> None:
-    program, _ = blocks(README, "python")
+    program, *_ = blocks(README, "python")
     program = program.replace(str(FIRST_PORT), str(port))
     printed = run([sys.executable, "-W", "error", "-"], program, environment(SOCKETD_URL=daemon.url))
     for expected in (
@@ -142,16 +143,25 @@ def test_the_program_in_python_works_as_pasted(daemon: DaemonProcess, port: int)
 
 
 def test_the_program_that_takes_and_gives_works_as_pasted(daemon: DaemonProcess, port: int) -> None:
-    _, program = blocks(README, "python")
+    _, program, _ = blocks(README, "python")
     program = program.replace(str(FIRST_PORT), str(port))
     printed = run([sys.executable, "-W", "error", "-"], program, environment(SOCKETD_URL=daemon.url))
     assert printed == "b'hello yourself\\n'\n"
     assert daemon.request("GET", "/v1/sockets").json()["sockets"] == []
 
 
-def test_the_examples_of_the_client_work_as_pasted(daemon: DaemonProcess) -> None:
+def test_the_program_that_knows_nothing_of_it_works_as_pasted(daemon: DaemonProcess, port: int) -> None:
+    *_, program = blocks(README, "python")
+    program = program.replace(str(FIRST_PORT), str(port))
+    printed = run([sys.executable, "-W", "error", "-"], program, environment(SOCKETD_URL=daemon.url))
+    assert re.fullmatch(r"\['listening', 'connected'.*\]\nb'hello\\n'\n", printed)
+    assert daemon.request("GET", "/v1/sockets").json()["sockets"] == []
+
+
+@pytest.mark.parametrize("document", [SDK, DROP_IN], ids=["sdk", "drop-in"])
+def test_the_examples_of_the_client_work_as_pasted(document: Path, daemon: DaemonProcess) -> None:
     """They are one program: what one block makes, the next ones use."""
-    program = "\n".join(blocks(SDK, "python"))
+    program = "\n".join(blocks(document, "python"))
     run([sys.executable, "-W", "error", "-"], program, environment(SOCKETD_URL=daemon.url))
     assert daemon.request("GET", "/v1/sockets").json()["sockets"] == []
 

@@ -18,7 +18,7 @@ from tests.system.traffic import Traffic
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KILLS = 200 if os.environ.get("SOCKETD_SOAK") else 15
+KILLS = 200 if os.environ.get("SOCKETD_SOAK") else 10
 CALM_S = 0.3  # the longest time between one daemon's first answer and its death
 
 

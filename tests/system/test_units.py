@@ -23,6 +23,34 @@ NET_BIND_SERVICE = 1 << 10
 FILTERED = "2"  # Seccomp: in /proc/pid/status
 EXAMPLES = "/usr/share/doc/socketd/examples"
 OVERRIDES = "/etc/systemd/system/socketd.service.d"
+WAYS = """\
+import hashlib, os, socket, threading
+from socketd_client import Client
+with Client("unix://{api}") as client:
+    near, left = client.sockets.pair()
+    right, far = client.sockets.pair()
+    taken, came, data = far.take(), hashlib.sha256(), os.urandom(8 << 20)
+    taken.settimeout(60)
+    def drain():
+        while piece := taken.recv(1 << 18):
+            came.update(piece)
+    reader = threading.Thread(target=drain)
+    reader.start()
+    forward = client.forwards.create(left, right)
+    near.sendall(data)  # an upload
+    with near.tunnel() as tunnel:
+        tunnel.sendall(data)
+        tunnel.shutdown(socket.SHUT_WR)
+        reader.join()
+        taken.sendall(b"and back")
+        taken.shutdown(socket.SHUT_WR)
+        assert tunnel.recv(100) + tunnel.recv(100) == b"and back"
+    info = forward.wait(30)
+    assert info.whole and came.digest() == hashlib.sha256(data + data).digest(), info
+    for sock in (near, left, right, far):
+        sock.close()
+    print("all came")
+"""
 WATCHDOG = "[Service]\nWatchdogSec=1s\n"
 
 
@@ -177,6 +205,11 @@ def test_a_descriptor_of_another_process_needs_an_override(installed):
             status, answer = ask(installed, "POST", "/v1/sockets/give", {"pid": pid, "fd": fd})
             assert status == 201, answer
             assert ask(installed, "DELETE", f"/v1/sockets/{answer['fd']}")[0] == 204
+
+
+def test_uploads_tunnels_and_forwards_work_behind_the_filter_of_system_calls(installed):
+    done = installed.exec(["/usr/lib/socketd/bin/python", "-c", WAYS.format(api=API)], check=False)
+    assert done.stdout == "all came\n", done.stderr
 
 
 def test_the_watchdog_is_fed(installed):

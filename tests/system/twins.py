@@ -42,7 +42,7 @@ def agree(ours: Callable[[], Any], theirs: Callable[[], Any]) -> tuple[Any, Any]
     assert left[0] == right[0], (left, right)
     if left[0] == "ok":
         return left[1], right[1]
-    assert left == right, (errno.errorcode[left[1]], errno.errorcode[right[1]])
+    assert left == right
     return None
 
 
@@ -143,6 +143,10 @@ class Twins:
         deadline = time.monotonic() + SETTLED_S
         while (ours := self._poll_ours(events)) != (theirs := self._poll_theirs(events)):
             assert time.monotonic() < deadline, (hex(ours), hex(theirs))
+
+    def is_ready(self, events: int) -> bool:
+        """Tell whether poll(2) finds the plain one ready."""
+        return bool(self._poll_theirs(events))
 
     def close(self) -> None:
         """Close both."""
