@@ -15,6 +15,7 @@ import bulk
 import calls
 import exec_overhead
 import held
+import moving
 import passing
 import startup
 import waits
@@ -26,6 +27,7 @@ BENCHMARKS: Final = {
     "calls": calls,
     "bulk": bulk,
     "waits": waits,
+    "moving": moving,
     "passing": passing,
     "exec_overhead": exec_overhead,
     "held": held,
