@@ -49,6 +49,7 @@ class Way:
         size: How many bytes to move at a time.
         is_towards: The near end sends; else it receives.
         answers: Whether the near end can be asked and answered, for the round trips.
+        moves: Whether it is for many bytes.
         rates: Bytes per second, round by round.
         cpu_s: Seconds of all processors together, for each of these bytes.
     """
@@ -58,6 +59,7 @@ class Way:
     size: int = FAST_BYTES
     is_towards: bool = True
     answers: bool = True
+    moves: bool = True
     rates: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
     trips_s: list[float] = field(default_factory=list)
@@ -68,7 +70,7 @@ def measure(quick: bool) -> list[Report]:  # noqa: FBT001 - what every benchmark
     with Daemon() as daemon, socket.create_server(("127.0.0.1", 0)) as listener:
         ways = [way for way in _ways(daemon) if _is_there(way, listener)]
         for _ in range(2 if quick else ROUNDS):
-            for way in ways:
+            for way in (way for way in ways if way.moves):
                 size = way.size // (4 if quick else 1)
                 before = busy_s()
                 way.rates.append(_rate(way, listener, size))
@@ -88,7 +90,10 @@ def _ways(daemon: Daemon) -> Iterator[Way]:
     yield Way("PUT stream", partial(pouring.put, daemon), answers=False)
     yield Way("GET stream", partial(pouring.get, daemon), is_towards=False, answers=False)
     yield Way("SDK: sendall of 16 MiB", partial(pouring.by_sdk, daemon, 16 * MIB), answers=False)
-    yield Way("SDK: recv of 1 MiB", partial(pouring.by_sdk, daemon, MIB), SLOW_BYTES, is_towards=False)
+    recv = partial(pouring.by_sdk, daemon, MIB)
+    yield Way("SDK: recv of 1 MiB", recv, SLOW_BYTES, is_towards=False, answers=False)
+    yield Way("SDK: send, then recv", partial(pouring.by_sdk, daemon, MIB), moves=False)
+    yield Way("send, then recv over HTTP", partial(pouring.by_calls, daemon), moves=False)
     yield Way("WebSocket", partial(pouring.websocket, daemon), SLOW_BYTES, is_towards=False)
     yield Way(SOCAT, partial(joints.relayed, joints.socat()))
     yield Way("socat, 256 KiB", partial(joints.relayed, joints.socat("-b", "262144")))
@@ -183,6 +188,7 @@ def _throughput(ways: list[Way]) -> Report:
             statistics.median(way.cpu_s) * 1e9,
         )
         for way in ways
+        if way.moves
     )
     return Report(
         "How many bytes a second from one process to another?",

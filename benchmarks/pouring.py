@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import joints
+from wire import request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +96,23 @@ class Sdk(Bare):
             size -= self._sock.recv_into(buffer)
 
 
+class Calls(Bare):
+    """A request to send, and one to receive."""
+
+    def __init__(self, wire: Wire, target: str) -> None:
+        super().__init__(wire.sock)
+        self._wire = wire
+        self._target = target
+        self._receive = request("POST", f"{target}/recv")
+
+    def ask(self, word: bytes) -> None:
+        """Send a word and receive as many bytes."""
+        self._wire.ask(request("POST", f"{self._target}/send", word))
+        left = len(word)
+        while left:
+            left -= len(self._wire.ask(self._receive).body)
+
+
 class Put(Bare):
     """The body of a PUT of a stream."""
 
@@ -163,6 +181,13 @@ def by_sdk(daemon: Daemon, piece: int, listener: socket.socket) -> Iterator[tupl
     """Call sendall and recv_into of the SDK's handle."""
     with joints.held(daemon, listener) as (_, near, far):
         yield Sdk(near, piece), far
+
+
+@contextlib.contextmanager
+def by_calls(daemon: Daemon, listener: socket.socket) -> Iterator[tuple[Near, socket.socket]]:
+    """Call send and recv over a bare connection."""
+    with joints.held(daemon, listener) as (_, near, far), daemon.wire() as wire:
+        yield Calls(wire, f"/v1/sockets/{near.fd}"), far
 
 
 @contextlib.contextmanager

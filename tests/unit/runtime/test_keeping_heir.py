@@ -140,7 +140,8 @@ def test_nothing_is_said_when_nothing_is_left_to_say(daemon, moment):
 def test_heir_heeds_no_signal_while_the_daemon_lives(daemon):
     living = daemon(Moment.ACCEPTED)
     heir = living.heir
-    assert Path(f"/proc/{heir}/comm").read_text().strip() == NAME
+    # It may not have run yet: the daemon does not wait for it.
+    await_true(lambda: Path(f"/proc/{heir}/comm").read_text().strip() == NAME, lambda: "it has no name")
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGALRM, signal.SIGTERM):
         os.kill(heir, number)
     await_true(lambda: pending(heir) & 1 << signal.SIGTERM - 1 == 0, lambda: "SIGTERM was not taken")
