@@ -129,16 +129,22 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
         # Whose look-ups it counts among: of one user or, over TCP, of one host.
         is_unix = client.family == _socket.AF_UNIX
         setattr(gevent.getcurrent(), ASKER, ucred.peer(client.fileno()).uid if is_unix else addr[0])
-        with self._connections.serving(client):
+        self._connections.rest(client)
+        try:
             super().handle(listener, client, addr)
+        finally:
+            self._connections.forget(client)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve one request."""
         sock.expect_body(req)
         if isinstance(sock, tls.Connection):
             req.scheme = "https"  # gunicorn knows one for all its listeners
-        with self._connections.running(sock, req):
+        self._connections.begin(sock, req)
+        try:
             super().handle_request(listener_name, req, sock, addr)
+        finally:
+            self._connections.end(sock)
         sock.request_timeout_s = self.app.frame.settings.request_timeout_s
         sock.expect_head()
         self._connections.rest(sock)
