@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,7 +127,7 @@ static void give(const char *path, const char *name, int fd)
 
     *part = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
     memcpy(CMSG_DATA(part), &fd, sizeof fd);
-    if (sendmsg(api, &message, MSG_NOSIGNAL) != 1)
+    if (sendmsg(api, &message, MSG_NOSIGNAL) != 1 && errno != EPIPE) /* refused already: it is read below */
         err(1, "sendmsg");
 
     /* One byte acknowledges the batch (0: refused), then come four with the answer's length, and it. */
