@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from socketd.keeper import held as holds
 from socketd.keeper import notes
-from socketd.keeper.barrier import Barrier
+from socketd.keeper.barrier import Barrier, nobody_waits
 from socketd.keeper.sending import Sent
 
 if TYPE_CHECKING:
@@ -98,6 +98,17 @@ class Copies:
             self._waiting[held.number] = held
             self._fill()
 
+    def replace(self, before: Held, held: Held) -> None:
+        """Close ``before``, and give the supervisor a copy of ``held``, which has its number."""
+        index = self._slots.get(held.number)
+        if index is None or len(held.note) > notes.MOST_BYTES or not self._write(index, held):
+            self.release([before], nobody_waits)
+            self.add(held)
+            return
+        # Over the description of before: killed at any moment, we leave what is stored described.
+        self._let_go([before], nobody_waits, was_told=self._untell(before))
+        self._to_tell[held.number] = held
+
     def update(self, held: Held) -> None:
         """Its note has changed."""
         index = self._slots.get(held.number)
@@ -115,12 +126,7 @@ class Copies:
         """Close ``held``, which are no longer ours to keep; call ``done`` when no copy is left."""
         were_told = [self._drop(each) for each in held]
         self._fill()
-        if any(were_told):
-            self.barrier.wait(held, done)
-            return
-        for each in held:
-            holds.close(each)
-        done()
+        self._let_go(held, done, was_told=any(were_told))
 
     def flush(self) -> Sent:
         """Say what is to be said, as far as there is room."""
@@ -150,14 +156,26 @@ class Copies:
             self._slots[number] = index
             self._to_tell[number] = held
 
+    def _let_go(self, held: Sequence[Held], done: Callable[[], None], *, was_told: bool) -> None:
+        if was_told:
+            self.barrier.wait(held, done)
+            return
+        for each in held:
+            holds.close(each)
+        done()
+
     def _drop(self, held: Held) -> bool:
         """Take it out; return whether the supervisor may have it."""
         self._waiting.pop(held.number, None)
-        self._to_tell.pop(held.number, None)
         index = self._slots.pop(held.number, None)
         if index is not None:
             self._clear(index)
             self._free.append(index)
+        return self._untell(held)
+
+    def _untell(self, held: Held) -> bool:
+        """Have its name removed; return whether the supervisor may have it."""
+        self._to_tell.pop(held.number, None)
         if self._told.pop(held.number, None) is None:
             return False
         self._to_remove[name(held)] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from socketd.keeper import held as holds
+from socketd.keeper.barrier import nobody_waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,10 +45,11 @@ class Holding:
     def hold(self, held: Held) -> None:
         """Take ownership of ``held``; what had its number is closed."""
         before = self._held.pop(held.number, None)
-        if before is not None:
-            self.copies.release([before], _nobody_waits)
         self._held[held.number] = held
-        self.copies.add(held)
+        if before is None:
+            self.copies.add(held)
+        else:
+            self.copies.replace(before, held)
         if held.number > self.last_number:
             self.last_number = held.number
             self.copies.remember(held.number)
@@ -67,7 +69,7 @@ class Holding:
     def retain(self, inodes: Mapping[int, int]) -> list[int]:
         """Forget all but these numbers with these inodes; return those of them that are not held."""
         others = [number for number, held in self._held.items() if inodes.get(number) != held.inode]
-        self.forget(others, _nobody_waits)
+        self.forget(others, nobody_waits)
         return [number for number in inodes if number not in self._held]
 
     def close(self) -> None:
@@ -76,7 +78,3 @@ class Holding:
         for held in self._held.values():
             holds.close(held)
         self._held.clear()
-
-
-def _nobody_waits() -> None:
-    """Do nothing: no message asked for this."""

@@ -174,15 +174,45 @@ def test_killed_at_any_time_it_leaves_notes_that_describe_what_is_stored(tmp_pat
                     daemon.say(Update((Record(number, note[::-1]),)))
                 for _ in range(chance.randrange(30)):
                     daemon.hear(Ack)
+                read_some(manager, chance.randrange(80))
                 keeper.kill()
-            while select.select([manager.sock], [], [], 0)[0]:
-                manager.read()
+            read_some(manager, 1000)
             manager.pass_barriers()
             stored = [(name, fds[0]) for name, fds in manager.stored.items()]
             assert_described(manager, inodes)
             keeper.start(stored)
             had = fetched(keeper.path)
             assert {f"s{number}" for number in had} == {name for name, _ in stored} - {"notes"}
+
+
+def read_some(manager, most):
+    """Read what was said, up to ``most``, while more comes: the keeper waits where there is no room."""
+    for _ in range(most):
+        if not select.select([manager.sock], [], [], 0.005)[0]:
+            return
+        manager.read()
+
+
+def test_a_socket_stored_again_is_described_in_the_slot_of_the_one_before(keeper, manager, pair):
+    with (
+        Daemon(keeper.path) as daemon,
+        closing(Notes.reopen(os.dup(notes_of(daemon, manager, pair)))) as notes,
+    ):
+        before = list(notes.read())
+        daemon.store(64, pair[1].fileno(), b"another")
+        manager.read_until("+s64")
+        after = list(notes.read())
+    assert [(slot.index, slot.number) for slot in before] == [(slot.index, slot.number) for slot in after]
+    assert [slot.note for slot in after] == [b"another", b"second"]
+    assert manager.said[-3:] == ["-s64", "barrier", "+s64"]
+    assert manager.inodes()["s64"] == inode(pair[1].fileno())
+
+
+def notes_of(daemon, manager, pair):
+    """Return the notes that describe ``pair``."""
+    for number, each, note in zip((64, 65), pair, (b"first", b"second"), strict=True):
+        daemon.store(number, each.fileno(), note)
+    return dict(from_store(manager, 2))["notes"]
 
 
 def assert_described(manager, inodes):
