@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 START_S = 60.0  # bounds of what takes tenths of a second, on a machine that does much else
 STOP_S = 30.0
+_TIMEVAL = struct.Struct("ll")
 BROUGHT_ALONG = (
     "SOCKETD_",
     "LISTEN_",
@@ -49,6 +52,20 @@ class Answer:
         return json.loads(self.body)
 
 
+def connected(path: str, timeout_s: float) -> socket.socket:
+    """Return a connection to a Unix socket, also when its backlog is full at first."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # With a timeout of Python's, a full backlog is EAGAIN at once (unix(7)).
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(math.ceil(timeout_s), 0))
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    sock.settimeout(timeout_s)
+    return sock
+
+
 class UnixConnection(http.client.HTTPConnection):
     """``http.client`` over a Unix socket."""
 
@@ -58,9 +75,7 @@ class UnixConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Connect to the path, not to the host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        self.sock = connected(self._path, self.timeout)
 
 
 class DaemonProcess:

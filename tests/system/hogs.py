@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import select
 import socket
 import struct
@@ -11,21 +12,22 @@ import time
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
+from tests import daemon_process
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.daemon_process import Answer, DaemonProcess
 
 PATIENCE_S = 60.0
+MOST_CONNECTIONS = (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1000) // 2
+"""Half of a daemon's descriptors are for connections; some of those are for who asks beside a crowd."""
 LISTENING = {"family": "inet", "type": "stream", "bind": "127.0.0.1:0", "listen": {}}
 
 
 def connected(daemon: DaemonProcess) -> socket.socket:
     """Return a connection to the API on which nothing was sent."""
-    client = socket.socket(socket.AF_UNIX)
-    client.settimeout(PATIENCE_S)
-    client.connect(daemon.socket_path)
-    return client
+    return daemon_process.connected(daemon.socket_path, PATIENCE_S)
 
 
 @contextlib.contextmanager

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.soak import IS_SOAK
 from tests.system import hogs
 
 if TYPE_CHECKING:
@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 
     Fresh = Callable[..., DaemonProcess]
 
-SOAK = bool(os.environ.get("SOCKETD_SOAK"))
 FEW = ("--descriptors", "200")
-CROWD = 10_000 if SOAK else 3_000
-"""Idle clients: descriptors here and there, in two processes with a limit of 20,000 on some machines."""
-DEATHS = 500 if SOAK else 60
+CROWD = min(10_000, hogs.MOST_CONNECTIONS) if IS_SOAK else 3_000  # idle clients
+DEATHS = 500 if IS_SOAK else 60
 
 pytestmark = pytest.mark.timeout(300)
 

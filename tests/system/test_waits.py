@@ -6,7 +6,6 @@ import array
 import fcntl
 import http.client
 import json
-import os
 import resource
 import socket
 import sys
@@ -16,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.soak import IS_SOAK
+from tests.system import hogs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.daemon_process import DaemonProcess
 
-WAITS = 10_000 if os.environ.get("SOCKETD_SOAK") else 2_000
+WAITS = min(10_000, hogs.MOST_CONNECTIONS) if IS_SOAK else 2_000
 ACCEPT = (
     b"POST /v1/sockets/%s/accept HTTP/1.1\r\nHost: x\r\n"
     b'Content-Type: application/json\r\nContent-Length: 15\r\n\r\n{"timeout": 60}'

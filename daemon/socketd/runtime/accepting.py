@@ -29,6 +29,21 @@ _FAREWELL_BYTES: Final = 65536
 _HUNGER: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
+class Origin:
+    """What a connection asks of the listener that it came by, also when that is closed by now.
+
+    Of some hundreds that were accepted right before the end, each begins when the loop comes to it.
+    """
+
+    def __init__(self, listener: Any) -> None:
+        self.family = listener.family
+        self._name = listener.getsockname()
+
+    def getsockname(self) -> Any:
+        """Give its address, as a socket would."""
+        return self._name
+
+
 class Spare:
     """A descriptor kept for the moment when there are no others: one client can then be told."""
 

@@ -20,14 +20,18 @@ class Connections:
 
     def __init__(self) -> None:
         self._meeting: set[Any] = set()  # greenlets whose client has not shaken hands yet
+        self._is_meeting_over = False
         self._idle: dict[Any, None] = {}  # the longest idle one first
         self._running: dict[Any, Any] = {}  # connection: its request
+        self._is_ending = False
 
     @contextmanager
     def meeting(self) -> Iterator[None]:
         """Shake hands with a client, in the greenlet that runs now."""
         ours = gevent.getcurrent()
         self._meeting.add(ours)
+        if self._is_meeting_over:
+            ours.kill(block=False)  # as it waits for the client
         try:
             yield
         finally:
@@ -38,6 +42,8 @@ class Connections:
     def rest(self, client: Any) -> None:
         """Have a connection be idle: a new one, or one after its request."""
         self._idle[client] = None
+        if self._is_ending:
+            _end_reading(client.fileno())  # what it asked already is answered
 
     def forget(self, client: Any) -> None:
         """Forget a connection."""
@@ -72,11 +78,13 @@ class Connections:
                 _end_reading(client.fileno())
 
     def end_meetings(self) -> None:
-        """Wait for no handshake."""
+        """Wait for no handshake; also of those that have yet to begin."""
+        self._is_meeting_over = True
         gevent.killall(list(self._meeting), block=False)
 
     def end_idle(self) -> None:
-        """End what is idle now, and the others after their answers."""
+        """End what is idle now, and the others after their answers; also those that have yet to begin."""
+        self._is_ending = True
         for request in self._running.values():
             request.force_close()  # its answer says Connection: close
         for client in self._idle:

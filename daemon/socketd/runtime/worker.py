@@ -21,7 +21,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from socketd.kernel import scm, ucred
 from socketd.runtime import limits, malformed, tls
-from socketd.runtime.accepting import Listener, Spare
+from socketd.runtime.accepting import Listener, Origin, Spare
 from socketd.runtime.config import ConfigError
 from socketd.runtime.connections import Connections
 from socketd.runtime.lookups import ASKER
@@ -97,7 +97,7 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
         pool = Pool(min(self.worker_connections, most))
         spare = Spare()
         servers = [
-            Listener(listener, partial(self.handle, listener), pool, spare, self._connections.shed)
+            Listener(listener, partial(self.handle, Origin(listener)), pool, spare, self._connections.shed)
             for listener in self.sockets
         ]
         for listener, server in zip(self.sockets, servers, strict=True):
@@ -255,9 +255,6 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
         assembly = self.app.assembly
         assert assembly is not None  # noqa: S101 - load() ran before run()
         log.info("stopping: %d connections, %d waiting requests", len(pool), assembly.room.count)
-        for server in servers:
-            server.stop_accepting()
-        give_way()  # connections that were just accepted are begun, and ask their listener's name
         for server in servers:
             server.close()
         self._connections.end_meetings()
