@@ -1,10 +1,8 @@
-"""Take and give with the client: faults of a daemon that is not one first, then a real one."""
+"""Take and give with the client and a real daemon: what is refused first, then what passes."""
 
 from __future__ import annotations
 
-import array
 import errno
-import fcntl
 import itertools
 import os
 import resource
@@ -16,12 +14,9 @@ from pathlib import Path
 
 import pytest
 
-import socketd_client
-from socketd_client import ApiError, BadAnswerError, Client, Socket, TransportError
-from tests.client.http_stand_in import Reply, Seen, problem, serving, socket_json
+from socketd_client import ApiError, Client, Socket
 
 LOOPBACK = ("127.0.0.1", 0)
-INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 SO_COOKIE = 57
 
 
@@ -32,78 +27,6 @@ def listener(client: Client) -> Socket:
 
 def cookie(sock: socket.socket) -> int:
     return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8), sys.byteorder)
-
-
-def passing(*descriptors: int):
-    """Answer a take with these descriptors, and say that there were ``announced``."""
-
-    def answer(seen: Seen) -> Reply:
-        if seen.path.endswith("/take"):
-            rights = array.array("i", descriptors)
-            control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if descriptors else []
-            seen.connection.sendmsg([INTERIM], control)
-            return Reply(socket_json(), headers={"Socket-Descriptors": "1"})
-        return Reply(socket_json())
-
-    return answer
-
-
-@pytest.mark.parametrize("count", [0, 2, 5])
-def test_other_descriptors_than_announced_are_closed(tmp_path: Path, count: int):
-    with serving(passing(*[0] * count), tmp_path / "s") as stand_in, Client(stand_in.url) as client:
-        sock = client.sockets.get(64)
-        with pytest.raises(BadAnswerError, match="1 descriptors were asked for"):
-            sock.take()
-
-
-def test_descriptors_before_a_refusal_are_closed(tmp_path: Path):
-    def answer(seen: Seen) -> Reply:
-        if seen.path.endswith("/take"):
-            rights = array.array("i", [0, 0])
-            seen.connection.sendmsg([INTERIM], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-            return problem("EBADF", 404)
-        return Reply(socket_json())
-
-    with serving(answer, tmp_path / "s") as stand_in, Client(stand_in.url) as client:
-        sock = client.sockets.get(64)
-        with pytest.raises(ApiError, match="refused"):
-            sock.take()
-
-
-def test_descriptors_of_an_answer_that_breaks_off_are_closed(tmp_path: Path):
-    def answer(seen: Seen) -> Reply | None:
-        if not seen.path.endswith("/take"):
-            return Reply(socket_json())
-        rights = array.array("i", [0, 0])
-        seen.connection.sendmsg([INTERIM], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-        return None
-
-    with serving(answer, tmp_path / "s") as stand_in, Client(stand_in.url, timeout_s=1) as client:
-        sock = client.sockets.get(64)
-        with pytest.raises(TransportError):
-            sock.take()
-
-
-def test_descriptor_that_is_no_socket_is_closed(tmp_path: Path):
-    with (
-        open(os.devnull) as null,  # noqa: PTH123
-        serving(passing(null.fileno()), tmp_path / "s") as stand_in,
-        Client(stand_in.url) as client,
-    ):
-        sock = client.sockets.get(64)
-        with pytest.raises(OSError, match="non-socket"):
-            sock.take()
-
-
-def test_over_tcp_a_take_is_refused_by_the_daemon_and_a_give_here():
-    answer = problem("EOPNOTSUPP", code="needs_unix_socket")
-    with serving(lambda _seen: answer) as stand_in, Client(stand_in.url) as client:
-        with pytest.raises(OSError, match="refused") as caught:
-            client.take("web")
-        assert caught.value.errno == errno.EOPNOTSUPP
-        with socket.socket() as mine, pytest.raises(OSError, match="Unix socket") as caught:
-            client.give(mine)
-        assert caught.value.errno == errno.EOPNOTSUPP
 
 
 def test_descriptor_that_is_not_open_here_is_ebadf(client: Client, listener: Socket):
@@ -280,65 +203,3 @@ def test_give_from_another_process(client: Client):
         with pytest.raises(OSError, match=r"EBADF|EPERM"):
             client.give_from(child.pid, 4000)
         child.stdin.close()
-
-
-CONSUMER = """
-import os, sys
-import socketd_client
-os.environ["LISTEN_PID"] = os.environ.get("LISTEN_PID") or str(os.getpid())
-found = socketd_client.listen_fds()
-for name, sock in found.items():
-    print(name, sock.getsockname()[1], os.get_inheritable(sock.fileno()), sock.gettimeout())
-left = sorted(variable for variable in os.environ if variable.startswith("LISTEN_"))
-print(left, len(socketd_client.listen_fds()))
-"""
-
-
-def consume(*socks: socket.socket, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a consumer with these as descriptors 3, 4, …"""
-    package = str(Path(socketd_client.__file__).parents[1])
-
-    def place() -> None:
-        high = [fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD, 100) for sock in socks]
-        for fd, source in enumerate(high, start=3):
-            os.dup2(source, fd)
-
-    return subprocess.run(
-        [sys.executable, "-c", CONSUMER],
-        env={"PYTHONPATH": package, **environ},
-        preexec_fn=place,
-        close_fds=False,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_listen_fds_are_found_by_name_once():
-    with socket.create_server(LOOPBACK) as one, socket.create_server(LOOPBACK) as two:
-        result = consume(one, two, LISTEN_FDS="2", LISTEN_FDNAMES="web:web")
-        ports = one.getsockname()[1], two.getsockname()[1]
-    assert result.stdout.splitlines() == [
-        f"web {ports[0]} False None",
-        f"web.1 {ports[1]} False None",
-        "[] 0",
-    ], result.stderr
-
-
-def test_listen_fds_of_another_process_are_none():
-    result = consume(LISTEN_FDS="1", LISTEN_PID="1")
-    assert result.stdout == "[] 0\n", result.stderr
-
-
-@pytest.mark.parametrize(
-    ("environ", "error"),
-    [
-        ({"LISTEN_FDS": "two"}, "ValueError"),
-        ({"LISTEN_FDS": "2", "LISTEN_FDNAMES": "web"}, "ValueError"),
-        ({"LISTEN_FDS": "900"}, "Errno"),
-    ],
-)
-def test_listen_fds_that_contradict_themselves_are_an_error(environ, error):
-    result = consume(**environ)
-    assert result.returncode == 1
-    assert error in result.stderr
