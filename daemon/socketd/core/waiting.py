@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from socketd.core import polling
 from socketd.core.seams import EDGE
 from socketd.errors import ClosedMeanwhileError, WaitTimeoutError, WouldBlockError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from socketd.core.entry import Entry
     from socketd.core.seams import Pause, Waiter
@@ -75,10 +74,10 @@ def until_done(
 def _in_turn(
     entry: Entry, events: int, syscall: str, patience: Patience, attempt: Callable[[], T | None]
 ) -> T:
-    with patience.waiter.pause() as pause, _turn(entry, events, pause) as is_first:
+    with patience.waiter.pause() as pause, _Turn(entry, events, pause) as turn:
         # The time is looked at, too: an event that holds would wake the wait for ever.
         while not entry.closed and time.monotonic() < patience.deadline and pause.wait(patience.deadline):
-            if is_first() and not entry.closed:
+            if turn.is_first and not entry.closed:
                 entry.raise_if_flowing(syscall)  # one that began while this call waited
                 patience.waiter.check()
                 done = attempt()
@@ -104,23 +103,39 @@ def _pace(entry: Entry, events: int, pause: Pause, patience: Patience) -> None:
         pause.arm(entry.fd, events)
 
 
-@contextmanager
-def _turn(entry: Entry, events: int, pause: Pause) -> Iterator[Callable[[], bool]]:
-    """Queue up; the first in the queue is armed, the next one when the first leaves."""
-    queue = entry.queue(events)
-    queue[pause] = None
+class _Turn:
+    """A place in the queue; the first in it is armed, and the next one when the first leaves.
 
-    def is_first() -> bool:
-        return next(iter(queue)) is pause
+    Not a generator: a request that waits would keep 0.8 KiB more.
+    """
 
-    try:
-        if is_first() and not entry.closed:
-            pause.arm(entry.fd, events)
-        yield is_first
-    finally:
-        was_first = is_first()
-        del queue[pause]
-        if not entry.closed:
-            pause.disarm(entry.fd)
-            if was_first and queue:
-                next(iter(queue)).arm(entry.fd, events)
+    __slots__ = ("_entry", "_events", "_pause", "_queue")
+
+    def __init__(self, entry: Entry, events: int, pause: Pause) -> None:
+        self._entry = entry
+        self._events = events
+        self._pause = pause
+        self._queue = entry.queue(events)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nobody came before."""
+        return next(iter(self._queue)) is self._pause
+
+    def __enter__(self) -> Self:
+        self._queue[self._pause] = None
+        if self.is_first and not self._entry.closed:
+            try:
+                self._pause.arm(self._entry.fd, self._events)
+            except BaseException:
+                self.__exit__()
+                raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        was_first = self.is_first
+        del self._queue[self._pause]
+        if not self._entry.closed:
+            self._pause.disarm(self._entry.fd)
+            if was_first and self._queue:
+                next(iter(self._queue)).arm(self._entry.fd, self._events)
