@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext, suppress
+from typing import TYPE_CHECKING
 
 import pytest
 
 from socketd.kernel import facts, sock_diag
+from tests.own_network import own_network
+from tests.ports import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ANY = "0.0.0.0"
 
 
-def inet(stack, family, kind, address, port=0, *, is_v6only=False):
-    """Bind a socket without listening."""
+@pytest.fixture(scope="module", autouse=True)
+def _alone() -> Iterator[None]:
+    """Keep others' sockets from being found; who may not have a network of its own shares theirs."""
+    with ExitStack() as network:
+        with suppress(PermissionError):
+            network.enter_context(own_network())
+        yield
+
+
+def inet(stack, family, kind, address, port=None, *, is_v6only=False):
+    """Bind a socket without listening, to a port that nobody has at another address either."""
     sock = stack.enter_context(socket.socket(family, kind))
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, is_v6only)
-    sock.bind((address, port))
+    sock.bind((address, port or free_port(kind)))
     return sock
 
 
@@ -73,10 +88,10 @@ def test_v6only_wildcard_leaves_ipv4_alone(stack):
 def test_very_address_comes_before_a_wildcard(stack):
     wildcard = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     exact = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    port = free_port(socket.SOCK_DGRAM)
     for sock, address in ((wildcard, ANY), (exact, "127.0.0.1")):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((address, wildcard.getsockname()[1]))
-    port = wildcard.getsockname()[1]
+        sock.bind((address, port))
     for sock, address in ((wildcard, ANY), (exact, "127.0.0.1"), (wildcard, "127.0.0.9")):
         found = sock_diag.owner_of(socket.AF_INET, socket.IPPROTO_UDP, address, port)
         assert found == (facts.inode(sock.fileno()), os.geteuid())
@@ -90,6 +105,11 @@ def test_owner_of_a_port_only_bound_is_found(stack):
     sock = inet(stack, socket.AF_INET, socket.SOCK_STREAM, "127.0.0.1")
     found = sock_diag.owner_of(socket.AF_INET, socket.IPPROTO_TCP, *sock.getsockname())
     assert found == (facts.inode(sock.fileno()), os.geteuid())
+
+
+def test_socket_only_bound_to_another_port_is_no_owner(stack):
+    inet(stack, socket.AF_INET, socket.SOCK_STREAM, "127.0.0.1")
+    assert sock_diag.owner_of(socket.AF_INET, socket.IPPROTO_TCP, "127.0.0.1", free_port()) is None
 
 
 def test_port_that_was_closed_has_no_owner(stack):
