@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.ports import own_ports
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,10 +18,11 @@ SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on an ordinary
 
 
 def pytest_configure() -> None:
-    """Let tests find the daemons and tools that Debian keeps in sbin."""
+    """Let tests find the daemons and tools that Debian keeps in sbin, and take this process's ports."""
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     path.extend(folder for folder in SYSTEM_FOLDERS if folder not in path)
     os.environ["PATH"] = os.pathsep.join(path)
+    own_ports()  # now: whoever asks first would seem to leave a descriptor open
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

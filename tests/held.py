@@ -212,12 +212,6 @@ def where(entry: Entry) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def free_tcp_port() -> int:
-    """Find a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 def open_numbers() -> set[str]:
     """List this process's descriptors."""
     return {entry.name for entry in Path("/proc/self/fd").iterdir()}

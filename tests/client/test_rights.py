@@ -14,7 +14,7 @@ import pytest
 from socketd_client import Client
 from socketd_client.constants import FILENO_BASE
 from tests.client.message_pairs import SPACE, held, held_pair, local_pair, received, rights
-from tests.held import free_tcp_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def tcp(fresh_daemon: Callable[..., DaemonProcess]) -> Iterator[Client]:
     """Reach a daemon over TCP."""
-    port = free_tcp_port()
+    port = free_port()
     fresh_daemon("--tcp", f"127.0.0.1:{port}", "--token", "secret")
     with Client(f"http://127.0.0.1:{port}", token="secret") as client:
         yield client

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.system.servers import nginx_configuration
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -64,22 +66,6 @@ async def application(scope, receive, send):
         await send({"type": "http.response.body", "body": b"served"})
 """
 
-NGINX = """\
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{ listen {address}; return 200 "served"; }}
-}}
-"""
-
 HAPROXY = """\
 global
     hard-stop-after 20s
@@ -119,7 +105,8 @@ def prepare(kind: str, folder: Path, address: str) -> Consumer:
         uvicorn = (sys.executable, "-m", "uvicorn", "--fd", "{fd:web}", "--log-level", "warning")
         return Consumer(("--", *uvicorn, "asgi:application"))
     if kind == "nginx":
-        (folder / "nginx.conf").write_text(NGINX.format(folder=folder, address=address))
+        server = f'listen {address}; return 200 "served";'
+        (folder / "nginx.conf").write_text(nginx_configuration(folder, server, "error_log stderr;"))
         words = ("--env", "NGINX={fd:web};", "--", "nginx", "-p", str(folder), "-c", "nginx.conf")
         return Consumer(words, signal.SIGQUIT)
     (folder / "haproxy.cfg").write_text(HAPROXY)

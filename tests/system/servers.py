@@ -9,13 +9,17 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.ports import free_port
+from tests.system.place import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 BOUND_S = 30.0
+UDP_TABLE = Path("/proc/net/udp")
 SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 VSFTPD = """\
 background=NO
@@ -35,28 +39,33 @@ anon_world_readable_only=NO
 anon_umask=022
 write_enable=YES
 """
-NGINX = """
-daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
-events {{}}
+NGINX = """\
+daemon off;
+{main}
+pid {folder}/nginx.pid;
+events {{ }}
 http {{
-  access_log off; client_max_body_size 64m;
-  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-  server {{
+  access_log off;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{ {server} }}
+}}
+"""
+WEB = """
     listen 127.0.0.1:{port};
+    client_max_body_size 64m;
     location / {{ root {folder}/root; }}
     location /put {{ root {folder}/root; dav_methods PUT; create_full_put_path on; }}
     location /said {{ return 200 "$request_method $content_length $http_x_said"; }}
-  }}
-}}
 """
 
 
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """Give a port that was free a moment ago, for a program that must be told one."""
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def nginx_configuration(folder: Path, server: str, main: str = "") -> str:
+    """Have nginx write beneath ``folder`` alone; ``server`` and ``main`` are what else it is told."""
+    return NGINX.format(folder=folder, server=server, main=main)
 
 
 @contextmanager
@@ -87,7 +96,8 @@ def nginx(folder: Path) -> Iterator[int]:
     port = free_port()
     (folder / "root").mkdir()
     config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, port=port))
+    main = f"master_process off; error_log {folder}/error.log;"
+    config.write_text(nginx_configuration(folder, WEB.format(folder=folder, port=port), main))
     command = ("nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config))
     with _running(command, port, folder / "nginx.out"):
         yield port
@@ -142,15 +152,18 @@ def tftpd(folder: Path) -> Iterator[int]:
     command = ("in.tftpd", "-L", "-4", "-c", "-p", "-U", "0", "-u", "nobody", "-T", "300000")
     with subprocess.Popen((*command, "-a", f"127.0.0.1:{port}", "-s", str(folder))) as process:
         try:
-            deadline = time.monotonic() + BOUND_S
-            while f":{port:04X} " not in _udp_table():
-                assert process.poll() is None
-                assert time.monotonic() < deadline
+            _await_bound(port, process)
             yield port
+            assert process.poll() is None
         finally:
             process.terminate()
 
 
-def _udp_table() -> str:
-    with open("/proc/net/udp") as table:  # noqa: PTH123 - one line
-        return table.read()
+def _await_bound(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Block until a UDP socket has the port; to try it ourselves would be in the way of the other."""
+
+    def is_bound() -> bool:
+        assert process.poll() is None
+        return f":{port:04X} " in UDP_TABLE.read_text()
+
+    await_true(is_bound, lambda: f"nobody took port {port}", BOUND_S)

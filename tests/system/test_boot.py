@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.held import free_tcp_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,7 +97,7 @@ def await_socket(daemon: DaemonProcess, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_it_is_made_again_with_owner_name_address_and_options(start, how):
-    port, name = free_tcp_port(), "w" * 255
+    port, name = free_port(), "w" * 255
     daemon = start()
     before = ensure(daemon, name, listening(port))
     ensure(daemon, "plain", {"bind": "127.0.0.1:0", "listen": True})
@@ -124,7 +124,7 @@ def test_it_belongs_to_who_made_it(start, open_folder):
     policy = open_folder / "policy.toml"
     policy.write_text(GRANTED)
     daemon = start("--socket-mode", "0666", "--policy", str(policy), folder=open_folder)
-    port = free_tcp_port()
+    port = free_port()
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -144,7 +144,7 @@ def test_it_belongs_to_who_made_it(start, open_folder):
 
 
 def test_one_whose_address_is_taken_is_told_and_made_once_it_is_free(start):
-    port, other = free_tcp_port(), free_tcp_port()
+    port, other = free_port(), free_port()
     daemon = start()
     ensure(daemon, "busy", listening(port))
     ensure(daemon, "other", listening(other))
@@ -208,7 +208,7 @@ def test_a_broken_and_a_newer_file_are_told_and_left_alone(start, tmp_path):
 
 def test_a_state_directory_in_use_is_told_and_taken_over_when_it_is_free(start):
     first = start()
-    port = free_tcp_port()
+    port = free_port()
     ensure(first, "web", listening(port))
     second = start()
     refused = second.request("PUT", "/v1/names/other", listening(0))
@@ -237,7 +237,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_made(start, tmp_path):
         str(tmp_path / "state"),
     )
     daemon = start(launcher=launcher)
-    port = free_tcp_port()
+    port = free_port()
     ensure(daemon, "first", listening(0))  # it takes the only page there is
     answer = daemon.request("PUT", "/v1/names/second", listening(port))
     told = answer.json()

@@ -7,32 +7,22 @@ import select
 import socket
 import struct
 import subprocess
-import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from socketd_client import Client
+from tests.system import servers
 from tests.system.asking import closing_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.daemon_process import DaemonProcess
 
 BOUND_S = 30.0
-NGINX = """
-daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-  server {{ listen 127.0.0.1:{port}; location / {{ return 200 "hello from nginx\\n"; }} }}
-}}
-"""
 RRQ, DATA, ACK = 1, 3, 4
 BLOCK = 512
 
@@ -54,36 +44,13 @@ def program(*command: str, **more: object) -> Iterator[subprocess.Popen[bytes]]:
             process.terminate()
 
 
-def free_port(kind: int) -> int:
-    """Give a port that was free a moment ago, for a program that must be told one."""
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def connected(client: Client, address: tuple[str, int], process: subprocess.Popen[bytes]):
-    """Connect a held socket as soon as the program listens."""
-    deadline = time.monotonic() + BOUND_S
-    while True:
-        sock = client.sockets.create()
-        sock.settimeout(BOUND_S)
-        try:
-            sock.connect(address)
-        except ConnectionRefusedError:
-            sock.close()
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-        else:
-            return sock
-
-
 @pytest.mark.needs("nginx")
 def test_web_page_by_hand_from_nginx(client, tmp_path: Path):
-    port = free_port(socket.SOCK_STREAM)
-    config = tmp_path / "nginx.conf"
-    config.write_text(NGINX.format(folder=tmp_path, port=port))
-    with program("nginx", "-p", str(tmp_path), "-e", str(tmp_path / "error.log"), "-c", str(config)) as nginx:
-        sock = connected(client, ("127.0.0.1", port), nginx)
+    with servers.nginx(tmp_path) as port:
+        (tmp_path / "root" / "index.html").write_text("hello from nginx\n")
+        sock = client.sockets.create()
+        sock.settimeout(BOUND_S)
+        sock.connect(("127.0.0.1", port))
         sock.sendall(b"GET / HTTP/1.1\r\nHost: held\r\nConnection: close\r\n\r\n")
         answer = b""
         while part := sock.recv(4096):
@@ -97,15 +64,10 @@ def test_web_page_by_hand_from_nginx(client, tmp_path: Path):
 @pytest.mark.skipif(os.getuid() != 0, reason="in.tftpd starts as root and drops its rights itself")
 def test_file_by_blocks_from_tftpd(client, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tftp")
-    for above in (folder, *folder.parents[:3]):
-        above.chmod(0o755)
     content = bytes(range(256)) * 9 + b"the end"
     (folder / "file").write_bytes(content)
     (folder / "file").chmod(0o644)
-    port = free_port(socket.SOCK_DGRAM)
-    command = ("in.tftpd", "-L", "-4", "-u", "nobody", "-a", f"127.0.0.1:{port}", "-s", str(folder))
-    with program(*command) as tftpd:
-        await_bound(port)
+    with servers.tftpd(folder) as port:
         sock = client.sockets.create(type="dgram", bind=("127.0.0.1", 0))
         sock.settimeout(BOUND_S)
         sock.sendto(struct.pack("!H", RRQ) + b"file\0octet\0", ("127.0.0.1", port))
@@ -121,14 +83,6 @@ def test_file_by_blocks_from_tftpd(client, tmp_path_factory):
                 break
         assert server[1] != port  # the transfer has a port of its own (RFC 1350, 4)
         assert (received, blocks) == (content, len(content) // BLOCK + 1)
-        assert tftpd.poll() is None
-
-
-def await_bound(port: int) -> None:
-    """Block until a UDP socket has the port; to try it ourselves would be in the way of the other."""
-    deadline = time.monotonic() + BOUND_S
-    while f":{port:04X} " not in Path("/proc/net/udp").read_text():
-        assert time.monotonic() < deadline, f"nobody took port {port}"
 
 
 @pytest.mark.needs("socat")

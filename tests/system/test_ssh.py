@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.ports import free_port
 from tests.socketctl_process import PATIENCE_S, SOCKETCTL, environment
 from tests.system.place import await_true
 
@@ -35,12 +36,6 @@ PermitRootLogin yes
 PasswordAuthentication no
 PidFile none
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def await_greeting(port: int, sshd: subprocess.Popen[bytes], log: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from socketd.core import connecting
 from socketd.core.address import UNSPEC, Address, unix_abstract, unix_path
 from socketd.errors import ClientGoneError, ClosedMeanwhileError, KernelRefusedError, WaitTimeoutError
-from tests.held import free_tcp_port, specification
+from tests.held import specification
+from tests.ports import free_port
 from tests.waiters import PollWaiter
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ def address_of(sock: socket.socket) -> Address:
 
 def test_a_port_where_nobody_listens_is_econnrefused(held: Held):
     with pytest.raises(KernelRefusedError) as caught:
-        connecting.connect(
-            held.tcp(), Address(socket.AF_INET, ("127.0.0.1", free_tcp_port())), held.patience()
-        )
+        connecting.connect(held.tcp(), Address(socket.AF_INET, ("127.0.0.1", free_port())), held.patience())
     assert (caught.value.symbol, caught.value.syscall) == ("ECONNREFUSED", "connect")
     assert caught.value.hint == "nobody listens at that address"
 

@@ -28,11 +28,11 @@ from tests.held import (
     FailingFactory,
     FixedResolver,
     Held,
-    free_tcp_port,
     open_numbers,
     specification,
     where,
 )
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,7 +201,7 @@ def test_connecting_to_a_name_goes_on_to_its_next_address():
 
 
 def test_options_are_set_before_bind(held: Held):
-    port = free_tcp_port()
+    port = free_port()
     wanted = specification(bind=f"127.0.0.1:{port}", backlog=7, options={"SO_REUSEPORT": True})
     first, second = held.make(wanted), held.make(wanted)
     assert first.sock.getsockname() == second.sock.getsockname()

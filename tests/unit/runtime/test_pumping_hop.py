@@ -10,25 +10,17 @@ from typing import TYPE_CHECKING
 import gevent
 import pytest
 from gevent.event import Event
-from gevent.hub import get_hub
 
 from socketd.runtime.pumping.hop import LoopHop
 from socketd.runtime.pumping.pump import SplicePump
-from socketd.runtime.waiting import give_way
+from tests.unit.runtime.hub import _hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+__all__ = ["_hub"]  # a fixture
+
 LONG_S = 30.0  # never waited out: what is tested comes before
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _hub() -> Iterator[None]:
-    """Open the loop's own descriptors before the leak gate looks."""
-    hub = get_hub()
-    give_way()
-    yield
-    hub.destroy(destroy_loop=True)
 
 
 @pytest.fixture

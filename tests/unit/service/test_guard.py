@@ -2,153 +2,41 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from socketd.core import address_text
-from socketd.core.owner import Owner
-from socketd.core.table import Origin
-from socketd.errors import (
-    KernelRefusedError,
-    NotPermittedError,
-    QuotaError,
-    ResolveError,
-    SocketdError,
-    UnknownSocketError,
-)
-from socketd.service.attaching import Message
-from socketd.service.donation import Offer
+from socketd.errors import NotPermittedError, ResolveError
 from socketd.service.guard import Fixed
-from socketd.service.passing import Taking
-from socketd.service.rates import Rates
-from tests.held import ANN, BOB, ROOT, FixedResolver, Held, ManualClock, open_numbers, specification
+from tests.held import ANN, BOB, Held, specification
 from tests.policies import policy
+from tests.unit.service.asked import (
+    bind,
+    connect,
+    ensured,
+    give,
+    give_from,
+    listen,
+    look_up,
+    made_by,
+    many,
+    on_own,
+    option,
+    pair,
+    send,
+    seqpacket_pair,
+    take,
+)
+from tests.unit.service.kernel_state import kernel_state
+from tests.unit.service.narrow_policy import held
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from typing import Any
 
-ALL = (
-    'see = "all"\n'
-    + "".join(
-        f'{grant} = "*"\n'
-        for grant in ("families", "types", "protocols", "bind", "connect", "options", "names")
-    )
-    + "".join(f"{grant} = true\n" for grant in ("take", "give", "adopt_pid", "persist", "api"))
-)
-NARROW = f"""
-[[rule]]
-name = "ann"
-uid = {ANN}
-families = ["inet", "inet6", "unix"]
-types = ["stream", "dgram"]
-bind = ["127.0.0.1:1024-65535"]
-connect = ["127.0.0.1:1024-65535", "unix:@ann.*"]
-options = ["SO_KEEPALIVE", "SO_REUSEADDR"]
-names = "ann.*"
-quota = {{ sockets = 3, waits = 1, requests_per_s = 2, burst = 2 }}
-[[rule]]
-name = "root"
-uid = [0]
-{ALL}
-"""
-NAMES = FixedResolver(
-    {
-        "here": ["127.0.0.1"],
-        "both": ["127.0.0.2", "127.0.0.1"],
-        "there": ["192.0.2.1"],
-        "inner": ["127.0.0.9"],
-    }
-)
-
-
-@pytest.fixture
-def held() -> Iterator[Held]:
-    """A service where Ann may little, Bob nothing, and root everything."""
-    made = Held(policies=Fixed(policy(NARROW)), resolver=NAMES)
-    yield made
-    made.service.close()
-
-
-def made_by(**wanted: Any) -> Callable[[Held, Any], object]:
-    name = wanted.pop("name", None)
-
-    def act(held: Held, call: Any) -> object:
-        origin = Origin(call.caller.owner, name)
-        return held.service.sockets.create(call, specification(**wanted), origin, 1.0)
-
-    return act
-
-
-def many(held: Held, call: Any) -> object:
-    origin = Origin(call.caller.owner, "bob")
-    return held.service.sockets.create_many(call, specification(), origin, 2, 1.0)
-
-
-def ensured(held: Held, call: Any) -> object:
-    return held.service.sockets.ensure(call, specification(), Origin(call.caller.owner, "bob.x"), 1.0)
-
-
-def pair(held: Held, call: Any) -> object:
-    return held.service.sockets.pair(call, socket.AF_UNIX, socket.SOCK_STREAM, 0, ("ann.l", "bob.r"))
-
-
-def seqpacket_pair(held: Held, call: Any) -> object:
-    return held.service.sockets.pair(call, socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, (None, None))
-
-
-def on_own(act: Callable[[Held, Any, str], object], **wanted: Any) -> Callable[[Held, Any], object]:
-    """Do something to a socket that Ann has made; ``mine`` is made before the state is looked at."""
-
-    def acting(held: Held, call: Any) -> object:
-        return act(held, call, "ann.mine")
-
-    acting.wanted = wanted  # type: ignore[attr-defined]
-    return acting
-
-
-def bind(to: str) -> Callable[[Held, Any], object]:
-    return on_own(lambda h, c, ref: h.service.operations.bind(c, ref, address_text.parse(to)))
-
-
-def connect(to: str) -> Callable[[Held, Any], object]:
-    return on_own(lambda h, c, ref: h.service.operations.connect(c, ref, address_text.parse(to), 1.0))
-
-
-def send(to: str) -> Callable[[Held, Any], object]:
-    messages = [Message(b"x", address_text.parse("127.0.0.1:9999")), Message(b"x", address_text.parse(to))]
-    return on_own(
-        lambda h, c, ref: h.service.transfers.send(c, ref, messages, 0, 1.0), kind=socket.SOCK_DGRAM
-    )
-
-
-def option(name: str) -> Callable[[Held, Any], object]:
-    return on_own(lambda h, c, ref: h.service.operations.set_option(c, ref, name, 1))
-
-
-def listen(held: Held, call: Any, ref: str) -> object:
-    return held.service.operations.listen(call, ref, 1)
-
-
-def take(held: Held, call: Any, ref: str) -> object:
-    return held.service.passing.take(call, -1, Taking((ref,), b""))
-
-
-def give(held: Held, call: Any) -> object:
-    return held.service.passing.donation(call, [Offer()], existing_ok=False)
-
-
-def give_from(held: Held, call: Any) -> object:
-    return held.service.passing.give_from(call, os.getpid(), 0, Offer())
-
-
-def look_up(held: Held, call: Any) -> object:
-    del call
-    return held.service.guard.require_lookup(held.call(BOB).caller)
-
+__all__ = ["held"]  # a fixture
 
 REFUSED: list[tuple[str, Callable[[Held, Any], object]]] = [
     ("create a socket inet raw", made_by(kind=socket.SOCK_RAW)),
@@ -195,34 +83,6 @@ REFUSED: list[tuple[str, Callable[[Held, Any], object]]] = [
     ("have descriptors taken from other processes", give_from),
     ("have names looked up", look_up),
 ]
-
-
-INODE_COLUMN = {"tcp": 9, "tcp6": 9, "udp": 9, "udp6": 9, "raw": 9, "raw6": 9, "unix": 6, "netlink": 9}
-"""Where proc_net(5) has it; other tests run in the same network namespace."""
-ADDRESSES = slice(1, 4)  # local, remote, state; behind them are timers
-
-
-def kernel_state() -> set[tuple[str, ...]]:
-    """Everything that a call might leave behind: our descriptors, and what the kernel says of our sockets."""
-    found = {(number, link_of(number)) for number in open_numbers()}
-    ours = {link[8:-1] for _, link in found if link.startswith("socket:[")}
-    for name, column in INODE_COLUMN.items():
-        for line in Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]:
-            words = line.split()
-            if words[column] in ours:
-                found.add((name, words[column], *(words[6:] if name == "unix" else words[ADDRESSES])))
-    return {each for each in found if each[1] != GONE}
-
-
-GONE = "gone"
-
-
-def link_of(number: str) -> str:
-    """Where a descriptor leads; the one that listed them is closed by now."""
-    try:
-        return str(Path(f"/proc/self/fd/{number}").readlink())
-    except OSError:
-        return GONE
 
 
 @pytest.mark.parametrize(
@@ -309,131 +169,5 @@ def test_a_dual_socket_needs_the_grant_for_both():
             held.service.operations.bind(held.call(ANN), plain.reference, address_text.parse("[::]:0"))
         with pytest.raises(NotPermittedError):
             held.service.operations.listen(held.call(ANN), plain.reference, 1)
-    finally:
-        held.service.close()
-
-
-def test_no_more_sockets_than_the_quota(held: Held):
-    made = [held.tcp(uid=ANN) for _ in range(3)]
-    before = kernel_state()
-    for act in (
-        made_by(),
-        lambda h, c: h.service.sockets.pair(c, socket.AF_UNIX, socket.SOCK_STREAM, 0, (None, None)),
-    ):
-        with pytest.raises(QuotaError) as caught:
-            act(held, held.call(ANN))
-        assert caught.value.symbol == "EDQUOT"
-    assert kernel_state() == before
-    held.tcp(uid=ROOT)
-    held.table.close(made[0])
-    held.tcp(uid=ANN)
-
-
-def test_of_many_sockets_none_is_made_if_not_all_have_room(held: Held):
-    with pytest.raises(QuotaError):
-        held.service.sockets.create_many(held.call(ANN), specification(), Origin(Owner(ANN)), 4, 1.0)
-    assert held.table.tally.of(Owner(ANN)) == 0
-
-
-def test_nothing_is_accepted_that_has_no_room(held: Held):
-    listener = held.listener(uid=ANN)
-    held.tcp(uid=ANN)
-    held.tcp(uid=ANN)
-    with socket.create_connection(listener.sock.getsockname()) as near:
-        with pytest.raises(QuotaError):
-            held.service.sockets.accept(held.call(ANN), listener.reference, 1.0, 1, None)
-        held.table.close(held.table.entries()[-1])
-        (far,) = held.service.sockets.accept(held.call(ANN), listener.reference, 10.0, 1, None)
-        assert far.sock.getpeername() == near.getsockname()
-
-
-def test_requests_come_as_often_as_granted():
-    clock = ManualClock()
-    rates, quota = Rates(clock), policy(NARROW).document.rules[0].quota
-    none = policy("").total
-    for _ in range(2):
-        rates.count(Owner(ANN), quota, none)
-    with pytest.raises(QuotaError) as caught:
-        rates.count(Owner(ANN), quota, none)
-    assert caught.value.retry_after_s == 1
-    rates.count(Owner(BOB), quota, none)
-    clock.now += 0.5
-    rates.count(Owner(ANN), quota, none)
-    with pytest.raises(QuotaError):
-        rates.count(Owner(ANN), quota, none)
-    clock.now += 1e6  # no more than a burst is saved up
-    for _ in range(2):
-        rates.count(Owner(ANN), quota, none)
-    with pytest.raises(QuotaError):
-        rates.count(Owner(ANN), quota, none)
-
-
-def test_requests_of_all_together_are_bounded():
-    rates, total = Rates(ManualClock()), policy("[total]\nrequests_per_s = 1").total
-    none = policy("").total
-    rates.count(Owner(ANN), none, total)
-    with pytest.raises(QuotaError):
-        rates.count(Owner(BOB), none, total)
-
-
-def test_no_more_calls_wait_than_the_quota(held: Held):
-    caller = held.call(ANN).caller
-    waiter = held.service.guard.waiter(caller, held.waiter)
-    with waiter.pause():
-        assert held.service.guard.used(caller.owner)["waits"] == 1
-        with pytest.raises(QuotaError), held.service.guard.waiter(caller, held.waiter).pause():
-            pass
-        with held.service.guard.waiter(held.call(ROOT).caller, held.waiter).pause():
-            pass
-    assert held.service.guard.used(caller.owner)["waits"] == 0
-
-
-def test_the_daemons_own_processes_are_not_copied_from():
-    held = Held(policies=Fixed(policy(NARROW)))
-    try:
-        with pytest.raises(KernelRefusedError):
-            held.service.passing.give_from(held.call(ROOT), 2**22 + 1, 0, Offer())
-    finally:
-        held.service.close()
-
-
-def test_who_has_a_port_is_told_to_those_only_who_see_all(held: Held):
-    taken = held.listener(uid=ROOT)
-    where = address_text.text(address_text_of(taken))
-    told = {}
-    for uid in (ANN, ROOT):
-        with pytest.raises(KernelRefusedError) as caught:
-            held.make(specification(bind=where), uid=uid)
-        told[uid] = str(caught.value.hint)
-    assert "inode" in told[ROOT]
-    assert "inode" not in told[ANN]
-    assert "uid" not in told[ANN]
-
-
-def address_text_of(entry: Any) -> Any:
-    host, port = entry.sock.getsockname()
-    return address_text.parse(f"{host}:{port}")
-
-
-def test_anothers_socket_is_missing_also_to_who_may_everything_else(held: Held):
-    theirs = held.tcp(uid=ROOT)
-    for refer in (theirs.reference, "64"):
-        with pytest.raises(UnknownSocketError) as caught:
-            held.service.operations.bind(held.call(ANN), refer, address_text.parse("0.0.0.0:1"))
-        assert str(caught.value) == f"no held socket {refer!r}"
-
-
-def test_a_narrower_policy_is_in_force_for_sockets_that_are_there():
-    class Replaceable:
-        policy = policy(NARROW)
-
-    source = Replaceable()
-    held = Held(policies=source)
-    try:
-        entry = held.tcp(uid=ANN)
-        source.policy = policy("")
-        with pytest.raises(SocketdError):
-            held.service.operations.bind(held.call(ANN), entry.reference, address_text.parse("127.0.0.1:0"))
-        assert held.service.sockets.get(held.call(ANN), entry.reference) is entry
     finally:
         held.service.close()

@@ -14,7 +14,8 @@ from socketd.core.table import Origin
 from socketd.errors import KernelRefusedError, NameTakenError
 from socketd.service.donation import Offer
 from socketd.service.passing import Taking
-from tests.held import ANN, LOOPBACK, Held, free_tcp_port, specification, where
+from tests.held import ANN, LOOPBACK, Held, specification, where
+from tests.ports import free_port
 from tests.recording_keeper import RecordingKeeper
 from tests.waiters import PollWaiter
 
@@ -80,9 +81,9 @@ def test_a_create_that_fails_tells_the_keeper_nothing(kept: Held, keeper: Record
 
 
 def test_a_connect_that_fails_was_never_stored_and_its_port_is_free(kept: Held, keeper: RecordingKeeper):
-    port = f"127.0.0.1:{free_tcp_port()}"
+    port = f"127.0.0.1:{free_port()}"
     with pytest.raises(KernelRefusedError) as caught:
-        kept.make(specification(bind=port, connect=f"127.0.0.1:{free_tcp_port()}"))
+        kept.make(specification(bind=port, connect=f"127.0.0.1:{free_port()}"))
     assert caught.value.symbol == "ECONNREFUSED"
     assert keeper.told("store") == []
     assert where(kept.make(specification(bind=port))) == port
