@@ -92,6 +92,11 @@ def _ways(daemon: Daemon) -> Iterator[Way]:
     yield Way("SDK: sendall of 16 MiB", partial(pouring.by_sdk, daemon, 16 * MIB), answers=False)
     recv = partial(pouring.by_sdk, daemon, MIB)
     yield Way("SDK: recv of 1 MiB", recv, SLOW_BYTES, is_towards=False, answers=False)
+    # Less than what goes as a stream.
+    short = partial(pouring.by_sdk, daemon, MIB // 2)
+    yield Way("SDK: sendall of 512 KiB", short, SLOW_BYTES, answers=False)
+    file = partial(pouring.by_file, daemon)
+    yield Way("SDK: makefile, by 64 KiB", file, SLOW_BYTES, is_towards=False, answers=False)
     yield Way("SDK: send, then recv", partial(pouring.by_sdk, daemon, MIB), moves=False)
     yield Way("send, then recv over HTTP", partial(pouring.by_calls, daemon), moves=False)
     yield Way("WebSocket", partial(pouring.websocket, daemon), SLOW_BYTES, is_towards=False)
@@ -194,10 +199,10 @@ def _throughput(ways: list[Way]) -> Report:
         "How many bytes a second from one process to another?",
         ("way", "MB/s", "of bare loopback", "of socat", "CPU s a GB"),
         rows,
-        f"Writes and reads of {pouring.CHUNK // 1024} KiB at plain ends. GET stream, recv, WebSocket and "
-        "websockify are measured towards the program, the others from it. Of one connection. The CPU time is "
-        "of both ends and whatever is between them: where a machine has fewer processors than that keeps "
-        "busy, it is what bounds a relay, and not the relay's own speed.",
+        f"Writes and reads of {pouring.CHUNK // 1024} KiB at plain ends. GET stream, recv, makefile, "
+        "WebSocket and websockify are measured towards the program, the others from it. Of one connection. "
+        "The CPU time is of both ends and whatever is between them: where a machine has fewer processors "
+        "than that keeps busy, it is what bounds a relay, and not the relay's own speed.",
     )
 
 

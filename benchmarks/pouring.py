@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 128 * 1024
 """What a program writes and reads at a time at a plain end; iperf3's default."""
+COPIED: Final = 64 * 1024
+"""What ``shutil.copyfileobj`` reads at a time."""
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTHS: Final = {126: struct.Struct(">H"), 127: struct.Struct(">Q")}
 
@@ -94,6 +96,18 @@ class Sdk(Bare):
         buffer = bytearray(self._piece)
         while size > 0:
             size -= self._sock.recv_into(buffer)
+
+
+class SdkFile(Bare):
+    """A file of a handle of the SDK, with the buffer it has by default."""
+
+    def drain(self, size: int) -> None:
+        """Receive so many bytes, as ``shutil.copyfileobj`` does."""
+        with self._sock.makefile("rb") as file:
+            while size > 0 and (data := file.read(COPIED)):
+                size -= len(data)
+        if size > 0:
+            raise RuntimeError(f"{size} bytes are missing")
 
 
 class Calls(Bare):
@@ -181,6 +195,13 @@ def by_sdk(daemon: Daemon, piece: int, listener: socket.socket) -> Iterator[tupl
     """Call sendall and recv_into of the SDK's handle."""
     with joints.held(daemon, listener) as (_, near, far):
         yield Sdk(near, piece), far
+
+
+@contextlib.contextmanager
+def by_file(daemon: Daemon, listener: socket.socket) -> Iterator[tuple[Near, socket.socket]]:
+    """Read a file of the SDK's handle."""
+    with joints.held(daemon, listener) as (_, near, far):
+        yield SdkFile(near), far
 
 
 @contextlib.contextmanager

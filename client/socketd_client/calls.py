@@ -60,6 +60,7 @@ class Call:
         if_match: The cookie of the socket that is meant, or of each of several.
         wait_s: How long the daemon was asked to wait; the HTTP timeout is that much longer.
         headers: More of them; they replace what an attempt would say, as ``Idempotency-Key``.
+        into: Where the bytes of a good answer may go at once, if they fit.
     """
 
     method: str
@@ -70,6 +71,7 @@ class Call:
     if_match: int | tuple[int, ...] | None = None
     wait_s: float = 0.0
     headers: Mapping[str, str] = field(default_factory=dict)
+    into: memoryview | None = None
 
     def target(self) -> str:
         """Write path and query as they go on the wire."""
@@ -92,12 +94,33 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What an attempt at a call sends.
+
+    Attributes:
+        target: Path and query, as they go on the wire.
+        into: As of the call.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: memoryview | Pieces | None
+    into: memoryview | None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What the daemon answered, when it did what was asked."""
+    """What the daemon answered.
+
+    Attributes:
+        placed: So many bytes went ``into`` the call's buffer instead of ``body``.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    placed: int = 0
 
     def json(self) -> Any:
         """Parse the body.

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from socketd_client.calls import BYTES, JSON, Answer, Call, Pieces
+from socketd_client import shortcut
+from socketd_client.calls import Answer, Call
+from socketd_client.descriptors import RECEIVED
 from socketd_client.errors import ApiError, api_error
 from socketd_client.failing import check_head, transport_error
+from socketd_client.idle import give_back, take_idle
 from socketd_client.insisting import Insistence
 from socketd_client.interruption import raised_by_handler
 from socketd_client.problem import read_problem
 from socketd_client.records import ServiceInfo
 from socketd_client.repeating import INSTANCE
+from socketd_client.requesting import Writer
 from socketd_client.shares import Shares
-from socketd_client.transport import open_session
+from socketd_client.transport import open_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from socketd_client.calls import Request
     from socketd_client.endpoint import Endpoint
     from socketd_client.repeating import Attempt
+    from socketd_client.transport import Way
 
 _FIRST_BAD_STATUS: Final = 300
 _NO_SUCH_SOCKET: Final = 404
@@ -48,15 +54,12 @@ class Exchange:
         self.endpoint = endpoint
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
-        self._session: requests.Session | None = open_session(endpoint)
+        self._way: Way | None = open_way(endpoint)
         self._pid = os.getpid()
         self._service: ServiceInfo | None = None
         self._insistence = Insistence(self)
         self.shares = Shares(self)
-        self._blank = requests.Request("GET", endpoint.base).prepare()
-        self._blank.headers.update({"User-Agent": "socketd-client", "Accept-Encoding": "identity"})
-        if token is not None:
-            self._blank.headers["Authorization"] = f"Bearer {token}"
+        self._writer = Writer(endpoint.base, token)
 
     @property
     def timeout_s(self) -> float:
@@ -107,13 +110,13 @@ class Exchange:
     def close(self) -> None:
         """Close the connections; later calls raise ``ValueError``."""
         with self._lock:
-            session, self._session = self._session, None
-        if session is not None:
-            session.close()
+            way, self._way = self._way, None
+        if way is not None:
+            way.session.close()
 
     def prepared(self, attempt: Attempt) -> tuple[requests.PreparedRequest, requests.Session]:
         """Give what an attempt sends, and the session that knows whom to trust, to who sends it itself."""
-        return self._prepare(attempt), self._own_session()
+        return self._writer.prepare(self._writer.write(attempt)), self._own_way().session
 
     def describe(self) -> Answer:
         """Ask for the service document."""
@@ -127,7 +130,7 @@ class Exchange:
 
     def _send(self, attempt: Attempt) -> Answer:
         try:
-            return self._send_on(self._own_session(), attempt)
+            return self._send_on(self._own_way(), attempt)
         except ApiError as error:
             # The first time did it; and If-Match says that it was the socket that was meant.
             is_close = attempt.call.method == "DELETE" and attempt.call.if_match is not None
@@ -135,62 +138,57 @@ class Exchange:
                 return Answer(204, {}, b"")
             raise
 
-    def _prepare(self, attempt: Attempt) -> requests.PreparedRequest:
-        call, request = attempt.call, self._blank.copy()
-        request.method, request.url = call.method, self.endpoint.base + call.target()
-        headers = request.headers
-        headers["Accept"] = call.accept
-        if call.if_match is not None:
-            headers["If-Match"] = call.entity_tags()
-        if call.method != "GET":
-            headers["Idempotency-Key"] = attempt.key
-        if attempt.instance is not None:
-            headers[INSTANCE] = attempt.instance
-        headers.update(call.headers)
-        if isinstance(call.body, (memoryview, Pieces)):
-            request.body = call.body  # type: ignore[assignment]  # urllib3 sends any buffer as it is
-            headers["Content-Type"], headers["Content-Length"] = BYTES, str(call.body.nbytes)
-        elif call.body is not None:
-            request.body = json.dumps(call.body, separators=(",", ":")).encode()
-            headers["Content-Type"], headers["Content-Length"] = JSON, str(len(request.body))
-        return request
+    def _send_on(self, way: Way, attempt: Attempt) -> Answer:
+        request = self._writer.write(attempt)
+        with self._worded():
+            answer = self._asked(way, request, attempt.call.wait_s)
+        self.note(answer.headers.get(INSTANCE))
+        if answer.status >= _FIRST_BAD_STATUS:
+            raise self._refused(answer)
+        return answer
 
-    def _send_on(self, session: requests.Session, attempt: Attempt) -> Answer:
-        with self._worded(), self._begin(session, attempt) as response:
-            # Not .content: it joins pieces of 10 KiB, twice the time for a recv of 1 MiB.
-            body = response.raw.read()
-        self.note(response.headers.get(INSTANCE))
-        if response.status_code >= _FIRST_BAD_STATUS:
-            raise self._refused(response, body)
-        return Answer(response.status_code, response.headers, body)
+    def _asked(self, way: Way, request: Request, wait_s: float) -> Answer:
+        """Send a request and read its answer, the short way if there is one."""
+        # Where descriptors are awaited, the connection itself receives them.
+        pool = way.pool if RECEIVED.get() is None else None
+        connection = None if pool is None else take_idle(pool)
+        if pool is None or connection is None:
+            with self._begin(way.session, request, wait_s) as response:
+                return _whole(response)
+        answer = shortcut.ask(connection, request, self._timeout_s, self._timeout_s + wait_s)
+        give_back(pool, connection)
+        return answer
 
-    def _begin(self, session: requests.Session, attempt: Attempt) -> requests.Response:
+    def _begin(self, session: requests.Session, request: Request, wait_s: float) -> requests.Response:
         """Send a request and read the head of its answer."""
-        timeout = (self._timeout_s, self._timeout_s + attempt.call.wait_s)
-        request = self._prepare(attempt)
         response = session.send(
-            request, stream=True, timeout=timeout, allow_redirects=False, proxies=session.proxies
+            self._writer.prepare(request),
+            stream=True,
+            timeout=(self._timeout_s, self._timeout_s + wait_s),
+            allow_redirects=False,
+            proxies=session.proxies,
         )
         try:
-            check_head(response)
+            check_head(response.status_code, response.headers, response.raw.version)
         except BaseException:
             response.close()
             raise
         return response
 
     @staticmethod
-    def _refused(response: requests.Response, body: bytes) -> ApiError:
-        return api_error(read_problem(response.status_code, response.headers, body))
+    def _refused(answer: Answer) -> ApiError:
+        return api_error(read_problem(answer.status, answer.headers, answer.body))
 
     def _open(self, attempt: Attempt) -> requests.Response:
         with self._worded():
-            response = self._begin(self._own_session(), attempt)
+            request = self._writer.write(attempt)
+            response = self._begin(self._own_way().session, request, attempt.call.wait_s)
             self.note(response.headers.get(INSTANCE))
             if response.status_code < _FIRST_BAD_STATUS:
                 return response
             with response:
-                body = response.raw.read()
-        raise self._refused(response, body)
+                answer = _whole(response)
+        raise self._refused(answer)
 
     def _pieces(self, response: requests.Response) -> Iterator[bytes]:
         with self._worded():
@@ -201,19 +199,24 @@ class Exchange:
         """Say what went wrong below HTTP in our own exceptions."""
         try:
             yield
-        except (requests.RequestException, HTTPError, OSError) as error:
+        except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
             raised = raised_by_handler(error)
             if raised is not None:
                 raise raised from raised.__cause__
             raise transport_error(self.endpoint.url, error) from error
 
-    def _own_session(self) -> requests.Session:
+    def _own_way(self) -> Way:
         if self._pid != os.getpid():
             # A forked child must not speak on connections its parent speaks on: answers would be mixed up.
             with self._lock:
                 if self._pid != os.getpid():
-                    self._session, self._pid = open_session(self.endpoint), os.getpid()
-        session = self._session
-        if session is None:
+                    self._way, self._pid = open_way(self.endpoint), os.getpid()
+        way = self._way
+        if way is None:
             raise ValueError("the client is closed")
-        return session
+        return way
+
+
+def _whole(response: requests.Response) -> Answer:
+    # Not .content: it joins pieces of 10 KiB, twice the time for a recv of 1 MiB.
+    return Answer(response.status_code, response.headers, response.raw.read())

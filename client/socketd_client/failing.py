@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, ReadTimeoutError
@@ -17,6 +17,9 @@ from socketd_client.errors import (
 )
 from socketd_client.interruption import causes
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 # Of a connection that was there; any other error of TLS is of its beginning, before a request counts.
 _CUT_OFF: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
@@ -24,7 +27,7 @@ _HTTP_1_1: Final = 11
 _NO_CONTENT: Final = 204
 
 
-def check_head(response: requests.Response) -> None:
+def check_head(status: int, headers: Mapping[str, str], version: int) -> None:
     """Refuse the head of an answer that ends early: ``http.client`` takes the end of the stream for its end.
 
     An answer would then be empty that is not, and an empty ``recv`` means that the peer has ended. Every
@@ -33,10 +36,9 @@ def check_head(response: requests.Response) -> None:
     Raises:
         ProtocolError: It says nothing of a body.
     """
-    is_chunked = response.headers.get("Transfer-Encoding") == "chunked"
-    has_length = response.headers.get("Content-Length", "").isdecimal()
-    is_told = is_chunked or has_length or response.status_code == _NO_CONTENT
-    if not is_told and response.raw.version == _HTTP_1_1:
+    is_chunked = headers.get("Transfer-Encoding") == "chunked"
+    has_length = headers.get("Content-Length", "").isdecimal()
+    if not (is_chunked or has_length or status == _NO_CONTENT) and version == _HTTP_1_1:
         raise ProtocolError("the head of the answer is cut")
 
 

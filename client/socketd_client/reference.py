@@ -160,6 +160,7 @@ class HeldSocket:
         *,
         query: Mapping[str, Any] | None = None,
         accept: str = JSON,
+        into: memoryview | None = None,
     ) -> Answer:
         """Send one request about this socket, and for this socket only.
 
@@ -170,7 +171,7 @@ class HeldSocket:
         path = f"/v1/sockets/{self.fd}{op}"
         given = query if isinstance(body, memoryview) or body is None else body
         wait_s = float((given or {}).get("timeout") or 0)
-        call = Call(method, path, query, body, accept=accept, if_match=self.cookie, wait_s=wait_s)
+        call = Call(method, path, query, body, accept=accept, if_match=self.cookie, wait_s=wait_s, into=into)
         return self._exchange.send(call)
 
     def _refresh(self, method: str, op: str = "", body: Mapping[str, Any] | None = None) -> SocketInfo:

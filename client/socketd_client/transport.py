@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
@@ -15,6 +16,7 @@ from socketd_client.descriptors import RECEIVED, PassingSocket
 from socketd_client.own_traffic import OwnTraffic
 
 if TYPE_CHECKING:
+    from requests.adapters import HTTPAdapter
     from urllib3.response import HTTPResponse
 
     from socketd_client.endpoint import Endpoint
@@ -116,6 +118,30 @@ class UnixAdapter(OwnTraffic):
         """Close the kept connections."""
         self._pool.close()
         super().close()
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How requests reach a daemon.
+
+    Attributes:
+        pool: Where the session keeps its connections; ``None``: they are a proxy's.
+    """
+
+    session: requests.Session
+    pool: HTTPConnectionPool | None
+
+
+def open_way(endpoint: Endpoint) -> Way:
+    """Make the way to a daemon; the caller closes its session."""
+    session = open_session(endpoint)
+    if session.proxies:
+        return Way(session, None)
+    request = requests.Request("GET", endpoint.base).prepare()
+    # Any but ours is an HTTPAdapter too: open_session mounts nothing else.
+    adapter = cast("HTTPAdapter", session.get_adapter(endpoint.base))
+    pool = adapter.get_connection_with_tls_context(request, session.verify, None, session.cert)
+    return Way(session, cast("HTTPConnectionPool", pool))
 
 
 def open_session(endpoint: Endpoint) -> requests.Session:

@@ -1,9 +1,13 @@
-"""Request bodies as the server reads them: a malformed one is the client's error, and said as one."""
+"""Request bodies as the server reads them: a malformed one is the client's error, and said as one.
+
+A long one is read in large pieces that are joined once; gunicorn's own ``read`` copies each byte four times.
+"""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.http.errors import NoMoreData, ParseException
 
@@ -15,6 +19,9 @@ if TYPE_CHECKING:
 
     Application = Callable[[dict[str, Any], Any], Any]
 
+_LONG_DIGITS: Final = 6  # of a Content-Length: 100,000 bytes and more
+_PIECE_BYTES: Final = 256 * 1024
+
 
 def with_checked_chunks(application: Application) -> Application:
     """Wrap ``application``: reading malformed chunks raises ``MalformedBodyError``, not gunicorn's own.
@@ -25,9 +32,31 @@ def with_checked_chunks(application: Application) -> Application:
     def checked(environ: dict[str, Any], start_response: Any) -> Any:
         if "HTTP_TRANSFER_ENCODING" in environ or environ["REQUEST_METHOD"] == "PUT":
             environ["wsgi.input"] = _CheckedInput(environ["wsgi.input"])
+        elif len(environ.get("CONTENT_LENGTH", "")) >= _LONG_DIGITS:
+            environ["wsgi.input"] = _LongInput(environ["wsgi.input"])
         return application(environ, start_response)
 
     return checked
+
+
+class _LongInput:
+    """``wsgi.input`` over gunicorn's, of a body whose length is known; for who reads it whole."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def read(self, _size: int) -> bytes:
+        """Read all of it; less where it breaks off."""
+        whole = BytesIO()
+        try:
+            while piece := pieces.read1(self._body, _PIECE_BYTES):
+                whole.write(piece)
+        except NoMoreData:
+            pass
+        except BaseException:
+            self._body.failed = True  # gunicorn 27 so knows that it can find no next request
+            raise
+        return whole.getvalue()
 
 
 class _CheckedInput:

@@ -19,6 +19,7 @@ from socketd.runtime import reloading
 from socketd.runtime.composition import AssemblyError
 from socketd.runtime.config import ConfigError
 from socketd.runtime.endpoints import BACKLOG
+from socketd.runtime.heap import keep_freed
 from socketd.runtime.keeping.heir import Heir, NoHeirError
 from socketd.runtime.server_log import GunicornLogger
 from socketd.runtime.worker import HELD_BACK, LAST_WORDS_S, SocketdWorker
@@ -153,6 +154,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         gc.freeze()
         # A small request makes a few hundred objects and no cycles; every second one collected for nothing.
         gc.set_threshold(*GC_THRESHOLDS)
+        keep_freed()
         return self.assembly.application
 
     def reload(self) -> Changes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import current_app, g, request
@@ -95,19 +95,21 @@ def call() -> Call:
         UnauthenticatedError: Over TCP without a token or a certificate.
         QuotaError: The caller has made too many requests of late.
     """
-    environ, known = request.environ, house()
-    caller, guard = identify(environ, known.settings.tokens), known.service.guard
-    if "is_admitted" not in g:  # a request with a key is looked at twice
+    environ = request.environ
+    asked: Call | None = g.get("call")
+    if asked is None:
+        known = house()
+        caller, guard = identify(environ, known.settings.tokens), known.service.guard
         guard.admit(caller)
-        g.is_admitted = True
-    return Call(
-        caller,
-        guard.waiter(caller, known.waiter_for(environ)),
-        guard,
-        expected_cookies(environ.get("HTTP_IF_MATCH")),
-        environ.get(REQUEST_KEY),
-        g.get("request_id"),
-    )
+        asked = g.call = Call(
+            caller,
+            guard.waiter(caller, known.waiter_for(environ)),
+            guard,
+            expected_cookies(environ.get("HTTP_IF_MATCH")),
+            request_id=g.get("request_id"),
+        )
+    # A request with a key is looked at twice: before it is noted, and after.
+    return asked if REQUEST_KEY not in environ else replace(asked, key=environ[REQUEST_KEY])
 
 
 def expected_cookies(header: str | None) -> frozenset[int] | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Response, request
+from flask import request
 
 from socketd.core import address_text, control, flags
 from socketd.core.receiving import Wanted
 from socketd.errors import InvalidRequestError
+from socketd.web.application import ApiResponse
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
 from socketd.web.representation import JSON, OCTETS, address, json, text_or_base64
@@ -17,6 +18,8 @@ from socketd.web.schemas.headers import RECEIVED
 from socketd.web.schemas.transfer import DEFAULT_SIZE, ReceivedSchema, ReceiveQuerySchema, ReceiveSchema
 
 if TYPE_CHECKING:
+    from flask import Response
+
     from socketd.core.control import ControlMessage
     from socketd.core.receiving import Incoming, Received
     from socketd.service.arrivals import Arrivals
@@ -45,7 +48,9 @@ def receive(query: dict[str, Any], body: dict[str, Any], ref: str) -> Response:
     Whoever goes away while waiting takes nothing.
     """
     asked = {**query, **body}
-    as_json = request.accept_mimetypes.best_match((OCTETS, JSON)) == JSON
+    # Most ask for the bytes and nothing else, and parsing that costs as much as recv(2).
+    is_plain = request.headers.get("Accept") == OCTETS
+    as_json = not is_plain and request.accept_mimetypes.best_match((OCTETS, JSON)) == JSON
     if not as_json:
         _check_fits(asked)
     wanted = Wanted(
@@ -118,4 +123,4 @@ def _raw(received: Received) -> Response:
             headers["Socket-From"] = address_text.text(message.source).encode("unicode_escape").decode()
         if names := flags.flag_names(message.flags):
             headers["Socket-Flags"] = ", ".join(names)
-    return Response(message.data if message else b"", 200, headers, content_type=OCTETS)
+    return ApiResponse(message.data if message else b"", 200, headers, content_type=OCTETS)
