@@ -12,7 +12,7 @@ from socketd_client.arguments import integer
 from socketd_client.errors import BadAnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
 Item: TypeAlias = "tuple[int, int, bytes]"
 
@@ -49,12 +49,15 @@ def items(given: Iterable[Any]) -> list[Item]:
     return [(integer(level), integer(kind), bytes(memoryview(data))) for level, kind, data in given]
 
 
-def to_json(items: Iterable[Item], reference: Callable[[int], int]) -> list[dict[str, Any]]:
+def to_json(
+    items: Iterable[Item], reference: Callable[[int], int], released: Container[int] = ()
+) -> list[dict[str, Any]]:
     """Write control messages as a request has them.
 
     Args:
         items: Level, type and data each.
         reference: Names the held socket of a descriptor.
+        released: The held sockets that the daemon shall forget when they are sent.
     """
     found: list[dict[str, Any]] = []
     for level, kind, data in items:
@@ -62,7 +65,10 @@ def to_json(items: Iterable[Item], reference: Callable[[int], int]) -> list[dict
         if descriptors is None:
             found.append({"level": level, "type": kind, "base64": base64.b64encode(data).decode()})
         elif descriptors:
-            found.append({"type": "SCM_RIGHTS", "sockets": [reference(each) for each in descriptors]})
+            sockets = [reference(each) for each in descriptors]
+            found.append({"type": "SCM_RIGHTS", "sockets": sockets})
+            if gone := [each for each in sockets if each in released]:
+                found[-1]["release"] = gone
     return found
 
 
@@ -96,7 +102,7 @@ def flags_of(names: Iterable[str]) -> int:
     mask = 0
     for name in names:
         known = getattr(socket, name, None) if name.startswith("MSG_") else int(name, 16)
-        mask |= known if isinstance(known, int) else _FLAGS.get(name, 0)
+        mask |= int(known) if isinstance(known, int) else _FLAGS.get(name, 0)
     return mask
 
 

@@ -17,6 +17,7 @@ from socketd_client.exchange import Exchange
 from socketd_client.forwards import Forwards
 from socketd_client.handle import Socket
 from socketd_client.names import Names
+from socketd_client.polling import poll_call, ready_in
 from socketd_client.process import Process
 from socketd_client.records import Network, Resolution, ServiceInfo, SocketInfo
 from socketd_client.reference import NotYetError, wait
@@ -173,16 +174,13 @@ class Client:
         """
         asked = [(item, select.POLLIN) if isinstance(item, Socket) else item for item in sockets]
         by_fd = {sock.fd: sock for sock, _ in asked}
-        entries = [{"socket": sock.fd, "events": constants.poll_event_names(mask)} for sock, mask in asked]
+        pairs = [(sock.fd, mask) for sock, mask in asked]
 
         def ask(timeout_s: float) -> list[Ready]:
-            body: dict[str, Any] = {"sockets": entries, "timeout": timeout_s}
-            found = listed(
-                self._exchange.json(Call("POST", "/v1/poll", body=body, wait_s=timeout_s)), "ready"
-            )
+            found = ready_in(self._exchange.json(poll_call(pairs, timeout_s)))
             if not found and timeout_s:
                 raise NotYetError
-            return [Ready(by_fd[one["socket"]], constants.poll_mask(one["events"])) for one in found]
+            return [Ready(by_fd[fd], mask) for fd, mask in found]
 
         try:
             return wait(ask, timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import select
 import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ from socketd_client.messages import Messages
 from socketd_client.naming import unbound, wire_address
 from socketd_client.options import Options
 from socketd_client.passing import take
+from socketd_client.polling import poll_call, ready_in
 from socketd_client.records import KernelView, SocketInfo
 from socketd_client.reference import NotYetError, wait
 from socketd_client.repeating import MOST_BROKEN, is_leaving
@@ -74,6 +76,8 @@ class Socket(Messages, Files, Options):
         *,
         client: Client | None = None,
     ) -> None:
+        if fileno is not None and not self._is_closed and fileno == self.fileno():
+            return  # ``dup`` made it: only a derived class has more to do
         exchange = (client or default_client()).exchange
         found = create(exchange, family, type, proto) if fileno is None else find(exchange, fileno)
         self._hold(exchange, found)
@@ -110,6 +114,11 @@ class Socket(Messages, Files, Options):
         connection = Socket.of(self._exchange, accepted, is_owned=self._is_owned)
         connection._proto = self._proto  # noqa: SLF001 - one of us
         return connection, peer
+
+    def _accept(self) -> tuple[int, SocketAddress]:
+        """Accept as what is below ``socket.accept``, for derived classes that write that anew."""
+        connection, address = Socket.accept(self)
+        return connection.detach(), address
 
     def connect(self, address: SocketAddress | Address, /) -> None:
         """Connect to a peer.
@@ -264,9 +273,7 @@ class Socket(Messages, Files, Options):
 
     def _finish_connect(self, timeout_s: float) -> None:
         """Wait for an attempt that is under way, and raise what became of it."""
-        body: dict[str, Any] = {"sockets": [{"socket": self.fd, "events": ["POLLOUT"]}], "timeout": timeout_s}
-        answer = self._exchange.json(Call("POST", "/v1/poll", body=body, wait_s=timeout_s))
-        if not listed(answer, "ready"):
+        if not ready_in(self._exchange.json(poll_call([(self.fd, select.POLLOUT)], timeout_s))):
             raise NotYetError("timed out")
         number = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:

@@ -7,15 +7,21 @@ from dataclasses import replace
 from errno import ECONNREFUSED, ENOENT
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from socketd_client.errors import ApiError, ConnectError, ConnectionLostError, SocketdError
+from socketd_client.errors import (
+    ApiError,
+    ConnectError,
+    ConnectionLostError,
+    SocketdError,
+    TransportTimeoutError,
+)
 from socketd_client.records import ServiceInfo
 from socketd_client.repeating import (
-    CONNECT,
     INSTANCE,
-    MOST_DAEMONS,
+    MOST_LOST,
     Attempt,
     Repeat,
     is_broken,
+    is_connect,
     is_cut,
     is_for_another,
     is_forgotten,
@@ -112,23 +118,28 @@ class Insistence:
             return self._after_restart(attempt, error, deadline)
         if is_forgotten(error):
             raise attempt.lost or ConnectionLostError(error.detail) from error
-        if is_cut(error) and time.monotonic() < deadline:
-            return attempt.after(None)
-        if is_broken(error) and time.monotonic() < deadline:
-            return self._after_loss(attempt, ConnectionLostError(error.detail))
-        if not is_leaving(error) or attempt.call.path.endswith(CONNECT):
+        if is_cut(error) or is_broken(error):
+            lost = ConnectionLostError(error.detail)
+            if time.monotonic() > deadline:
+                raise attempt.lost or lost from error
+            return attempt.after(None) if is_cut(error) else self._after_loss(attempt, lost)
+        if not is_leaving(error) or is_connect(attempt.call):
             raise error
         return self._after_leaving(attempt, error, deadline)
 
     def _after_restart(self, attempt: Attempt, error: ApiError, deadline: float) -> Attempt:
         """Turn to the daemon that serves now, if it may do what the one before it may have done."""
         lost, repeat = attempt.lost, repeat_of(attempt.call)
-        if attempt.daemons == MOST_DAEMONS or time.monotonic() > deadline:
-            raise lost or error
-        if lost is None or repeat is Repeat.ALWAYS:
+        if time.monotonic() > deadline:
+            raise lost or TransportTimeoutError("one daemon came after the other, and none did it") from error
+        if self.instance == attempt.instance:  # who made the attempt did not tell us of the answer
+            self._line.describe()
+        if lost is None:
             return attempt.elsewhere(self.instance)
-        if repeat is not Repeat.KEPT:
+        if len(attempt.lost_with) > MOST_LOST:
             raise lost from error
+        if repeat is Repeat.ALWAYS:
+            return attempt.elsewhere(self.instance)
         return attempt.elsewhere(self._whoever_may_do(repeat, attempt, lost))
 
     def _after_leaving(self, attempt: Attempt, error: ApiError, deadline: float) -> Attempt:

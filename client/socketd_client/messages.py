@@ -55,7 +55,7 @@ class Messages(Transfer):
         self._must_be_open()
         data, items, flags = _gathered(parts), ancillary.items(beside), integer(flags)
         to = None if address is None else wire_address(address, self.snapshot.family, "sendmsg")
-        timeout_s = self._patience(flags)
+        timeout_s = self._patience(flags & socket.MSG_DONTWAIT)  # other flags stand for themselves here
         if not items:
             return self._send(data, flags, to, timeout_s)
         body: dict[str, Any] = {"base64": base64.b64encode(data).decode()}
@@ -65,8 +65,11 @@ class Messages(Transfer):
             body["flags"] = names
         if not rights.has_rights(items):
             return self._send_with(body, ancillary.to_json(items, int), timeout_s)
-        with rights.lent(self._exchange, items) as reference:
-            return self._send_with(body, ancillary.to_json(items, reference), timeout_s)
+        return rights.sending(
+            self._exchange,
+            items,
+            lambda lent: self._send_with(body, ancillary.to_json(items, lent.number, lent.made), timeout_s),
+        )
 
     def recvmsg(
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /

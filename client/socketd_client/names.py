@@ -71,8 +71,8 @@ class Names:
 
         Raises:
             ApiError: Nothing has the name (status 404).
-            ConnectionLostError: It may have been done. It is not sent again by itself, since somebody may
-                have used the name anew in between.
+            ConnectionLostError: It may have been done. A daemon's successor is not asked again, since
+                somebody may have used the name anew in between.
         """
         self._exchange.send(Call("DELETE", _path(name)))
 

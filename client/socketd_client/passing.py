@@ -10,8 +10,11 @@ import json
 import os
 import socket
 import struct
+from dataclasses import replace
 from http.client import HTTPException, HTTPResponse
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from urllib3.exceptions import HTTPError
 
 from socketd_client.calls import Call
 from socketd_client.descriptors import MOST_DESCRIPTORS, close_all, receiving
@@ -19,15 +22,17 @@ from socketd_client.errors import (
     BadAnswerError,
     ConnectionLostError,
     SocketdError,
+    TransportError,
     api_error,
     connect_error,
 )
+from socketd_client.failing import check_head
 from socketd_client.problem import read_problem
 from socketd_client.repeating import INSTANCE, MOST_BROKEN
 from socketd_client.transport import connect_unix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from socketd_client.calls import Answer
     from socketd_client.descriptors import Received
@@ -36,6 +41,8 @@ if TYPE_CHECKING:
 
 _COUNT: Final = "Socket-Descriptors"
 _LENGTH: Final = struct.Struct(">I")
+_COOKIE: Final = struct.Struct("=Q")
+_SO_COOKIE: Final = 57  # asm-generic/socket.h
 _SWITCHED: Final = 101
 _FIRST_BAD_STATUS: Final = 300
 _PROBLEM: Final = {"Content-Type": "application/problem+json"}
@@ -62,8 +69,8 @@ def take(exchange: Exchange, call: Call, count: int) -> tuple[Answer | None, lis
         raise BadAnswerError(
             f"{count} descriptors were asked for, {announced} announced, {len(descriptors)} came"
         )
-    if answer is None and call.if_match is not None:
-        _release_again(exchange, call, count)
+    if answer is None:
+        _release_again(exchange, call, descriptors)
     return answer, _sockets(descriptors, is_blocking=bool(body.get("blocking")))
 
 
@@ -72,21 +79,29 @@ def _released(exchange: Exchange, call: Call, received: Received, count: int) ->
         # Looked at after each: the next answer closes what came before it.
         try:
             return exchange.send(call)
-        except ConnectionLostError:
+        except TransportError as error:
             if received.count == count:
                 return None
-            if broken == MOST_BROKEN:
+            if broken == MOST_BROKEN or not isinstance(error, ConnectionLostError):
                 raise
     raise AssertionError("unreachable")
 
 
-def _release_again(exchange: Exchange, call: Call, count: int) -> None:
-    """Have a daemon that died before it forgot the socket, or its successor, forget it: what comes is closed.
+def _release_again(exchange: Exchange, call: Call, descriptors: Sequence[int]) -> None:
+    """Have a daemon that died before it forgot the sockets, or its successor, forget them.
 
-    ``If-Match`` makes sure that it is this socket; that there is none (404) is how it should be.
+    What comes is closed. ``If-Match`` makes sure that it is these sockets; that there is none (404) is how it
+    should be.
     """
-    with contextlib.suppress(SocketdError, OSError), receiving(room=count):
-        exchange.send(call)
+    with contextlib.suppress(SocketdError, OSError), receiving(room=len(descriptors)):
+        known = call.if_match or tuple(map(_cookie, descriptors))
+        exchange.send(replace(call, if_match=known))
+
+
+def _cookie(descriptor: int) -> int:
+    with socket.socket(fileno=os.dup(descriptor)) as sock:
+        (cookie,) = _COOKIE.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, _COOKIE.size))
+    return int(cookie)
 
 
 def _sockets(descriptors: list[int], *, is_blocking: bool) -> list[socket.socket]:
@@ -133,7 +148,7 @@ def give(
                 status, body = _hand_over(sock, descriptors, offers)
             except SocketdError:  # a refusal may be an OSError, too
                 raise
-            except (OSError, HTTPException) as error:
+            except (OSError, HTTPException, HTTPError) as error:
                 raise ConnectionLostError(
                     f"the connection to {endpoint.url} broke while giving: {error}",
                     reason=error if isinstance(error, OSError) else None,
@@ -157,6 +172,7 @@ def _switch(exchange: Exchange, sock: socket.socket, attempt: Attempt) -> None:
         response.begin()
         exchange.note(response.getheader(INSTANCE))
         if response.status != _SWITCHED:
+            check_head(response.status, cast("Mapping[str, str]", response.headers), response.version)
             raise api_error(read_problem(response.status, dict(response.headers), response.read()))
 
 

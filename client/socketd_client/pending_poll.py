@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import time
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from urllib3.exceptions import HTTPError
 
 from socketd_client.calls import Answer, Call
-from socketd_client.constants import poll_event_names, poll_mask
 from socketd_client.errors import ConnectionLostError, api_error
 from socketd_client.failing import transport_error
+from socketd_client.idle import give_back, take_idle
 from socketd_client.interruption import raised_by_handler
+from socketd_client.polling import poll_call, ready_in
 from socketd_client.problem import read_problem
 from socketd_client.repeating import Attempt
-from socketd_client.wire import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,18 +33,6 @@ if TYPE_CHECKING:
 _TRIES: Final = 8
 _FIRST_BAD_STATUS: Final = 300
 _HEALTH: Final = Call("GET", "/healthz")
-
-
-def poll_call(held: Mapping[int, int], timeout_s: float) -> Call:
-    """Write a poll of sockets: the daemon's descriptor numbers, each with its ``select.poll`` mask."""
-    entries = [{"socket": fd, "events": poll_event_names(mask)} for fd, mask in held.items()]
-    body: dict[str, Any] = {"sockets": entries, "timeout": timeout_s}
-    return Call("POST", "/v1/poll", body=body, wait_s=timeout_s)
-
-
-def ready_in(answer: Answer) -> dict[int, int]:
-    """Read which sockets are ready, in the form in which ``poll_call`` got them."""
-    return {one["socket"]: poll_mask(one["events"]) for one in listed(answer.json(), "ready")}
 
 
 class PendingPoll:
@@ -68,7 +55,7 @@ class PendingPoll:
         self._exchange = exchange
         self._pid = os.getpid()
         self._overdue = time.monotonic() + timeout_s + exchange.timeout_s
-        request, session = exchange.prepared(Attempt(poll_call(held, timeout_s)))
+        request, session = exchange.prepared(Attempt(poll_call(held.items(), timeout_s)))
         # Any but ours is an HTTPAdapter too: open_session mounts nothing else.
         adapter = cast("HTTPAdapter", session.get_adapter(request.url or ""))
         pool = adapter.get_connection_with_tls_context(request, session.verify, session.proxies, session.cert)
@@ -110,10 +97,10 @@ class PendingPoll:
         except BaseException:
             self.close()
             raise
-        self._give_back()
+        give_back(self._pool, self._connection)
         if response.status >= _FIRST_BAD_STATUS:
             raise api_error(read_problem(response.status, response.headers, body))
-        return ready_in(Answer(response.status, response.headers, body))
+        return dict(ready_in(Answer(response.status, response.headers, body).json()))
 
     def close(self) -> None:
         """Hang up, and so end the daemon's wait; in a forked child, only its copy of the connection.
@@ -125,35 +112,16 @@ class PendingPoll:
     def _connected(self) -> HTTPConnection:
         """Take a connection out of the session's pool, one that was answered before and still stands."""
         for _ in range(_TRIES):
-            connection = self._idle()
-            if connection is not None and connection.is_connected:
-                return connection
+            connection = take_idle(self._pool)
             if connection is not None:
-                connection.close()
+                return connection
             self._exchange.send(_HEALTH)  # leaves its connection on top: last in, first out
         raise ConnectionLostError("the daemon keeps no connection")
-
-    def _idle(self) -> HTTPConnection | None:
-        idle = self._pool.pool
-        with contextlib.suppress(queue.Empty):
-            # Its places are None where no connection was made yet.
-            return None if idle is None else cast("HTTPConnection | None", idle.get(block=False))
-        return None
 
     def _send(self, request: requests.PreparedRequest, target: str) -> None:
         with self._worded():
             body = cast("bytes", request.body)
             self._connection.request("POST", target, body=body, headers=dict(request.headers))
-
-    def _give_back(self) -> None:
-        idle = self._pool.pool  # None: the client is closed
-        try:
-            if idle is not None:
-                idle.put(self._connection, block=False)
-                return
-        except queue.Full:
-            pass
-        self._connection.close()
 
     @contextlib.contextmanager
     def _worded(self) -> Iterator[None]:

@@ -23,8 +23,8 @@ request late, or twice. A proxy hands the header on, and may itself not repeat w
 
 from __future__ import annotations
 
-import math
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 INSTANCE: Final = "Socketd-Instance"
 MOST_BROKEN: Final = 16
 """Attempts of a caller that looks by itself what became of the last one (``connect``, ``release``)."""
-MOST_DAEMONS: Final = 4
-"""Daemons that one call may meet. More would help a request that kills the daemon to do so again."""
-CONNECT: Final = "/connect"
+MOST_LOST: Final = 4
+"""Daemons a call may be lost with and still go to the next: one that ends its daemon shall not end all."""
+POLL: Final = "/v1/poll"
 
 _UNAVAILABLE: Final = 503
 _SHUTTING_DOWN: Final = "shutting_down"
@@ -49,11 +49,15 @@ _ANSWER_FORGOTTEN: Final = "answer_forgotten"
 _CUT_BODY: Final = "cut_body"
 _CLIENT_GONE: Final = "client_gone"
 _SHORTEST_PAUSE_S: Final = 0.02
-_FIRST_BROKEN_PAUSE_S: Final = 0.002
-_LONGEST_BROKEN_PAUSE_S: Final = 0.25
+_PAUSES_S: Final = (0.0, 0.0, 0.008, 0.016, 0.032, 0.064, 0.128, 0.25)
 _MAKING: Final = ("/v1/sockets", "/v1/socketpairs", "/accept", "/give")
-_LOOKING: Final = ("/poll", "/take")
-_BY_POSITION: Final = "/stream"
+_LOOKING: Final = (POLL, "/take")
+_STREAM: Final = re.compile(r"/v1/sockets/[^/]+/stream")
+_CONNECT: Final = "/connect"
+_TUNNEL: Final = "/tunnel"
+_OPTION: Final = "/options/"
+# Reading one uses it up: socket(7), packet(7), tcp(7); by the numbers of Linux, whose the daemon's are.
+_USED_UP: Final = ("_SO_ERROR", "_1:4", "_PACKET_STATISTICS", "_263:6", "_TCP_SAVED_SYN", "_6:28")
 
 
 class Repeat(Enum):
@@ -81,8 +85,8 @@ class Attempt:
         instance: The daemon that it is for; ``None`` before any has answered.
         started: When the first try with this key began, in ``time.monotonic()`` seconds.
         lost: How the last one ended that may have been done.
-        broken: How many have ended so.
-        daemons: How many daemons were met.
+        lost_with: The daemons that it ended so with. One that refused it as another's did nothing.
+        vain: How many have come to nothing.
     """
 
     call: Call
@@ -90,8 +94,8 @@ class Attempt:
     key: str = field(default_factory=lambda: os.urandom(16).hex())
     started: float = field(default_factory=time.monotonic)
     lost: ConnectionLostError | None = None
-    broken: int = 0
-    daemons: int = 1
+    lost_with: frozenset[str] = frozenset()
+    vain: int = 0
 
     def after(self, lost: ConnectionLostError | None) -> Attempt:
         """Return the next one with the same request, byte for byte: only so the daemon knows it again.
@@ -99,47 +103,57 @@ class Attempt:
         Args:
             lost: How this one ended; ``None`` if it is sure that it was not done.
         """
-        return replace(self, lost=lost or self.lost, broken=self.broken + 1)
+        if lost is None:
+            return replace(self, vain=self.vain + 1)
+        here = () if self.instance is None else (self.instance,)
+        return replace(self, lost=lost, lost_with=self.lost_with.union(here), vain=self.vain + 1)
 
     def elsewhere(self, instance: str | None) -> Attempt:
         """Return the next one, for another daemon."""
-        return replace(self, instance=instance, daemons=self.daemons + 1)
+        return replace(self, instance=instance, vain=self.vain + 1)
 
     def pause_s(self) -> float:
         """Say how long to wait before this one: not at all at first, for a kept connection may be old."""
-        if self.broken <= 1:
-            return 0.0
-        return min(math.ldexp(_FIRST_BROKEN_PAUSE_S, self.broken), _LONGEST_BROKEN_PAUSE_S)
+        return _PAUSES_S[min(self.vain, len(_PAUSES_S) - 1)]
 
 
 def repeat_of(call: Call) -> Repeat:
     """Say what may be done when the connection broke, and the call may have been carried out.
 
-    ``GET`` changes nothing. Every other call has an ``Idempotency-Key``, by which the daemon that may have
-    done it gives its first answer again. What its successor may get depends on the call.
+    ``GET`` changes nothing, except for options that reading uses up. These, and whatever changes something,
+    have an ``Idempotency-Key``, by which the daemon that may have done it gives its first answer again. What
+    its successor may get depends on the call.
 
     ``PUT`` says what shall be: a name is ensured, an option set, and the second time finds it so. ``DELETE``
     with ``If-Match`` names one socket for ever (a cookie is never reused): 404 then means that the first did
     it. ``DELETE`` of a mere name is no successor's, since somebody may have used the name anew in between.
     The bytes of a ``PUT`` of a stream are known by their position to the daemon that sent them, and no other.
+    Those that a ``GET`` of one has taken are known to nobody.
 
     ``POST``: ``poll`` and ``take`` leave everything as it was. Those that make sockets (``create``,
     ``create_many``, ``pair``, ``accept``, ``give_from``) get from a successor the very sockets, as the keeper
     has their key; ``give`` of our own descriptors finds by key and inode what it gave. ``bind``, ``listen``,
     ``shutdown``, ``send`` and ``recv`` are known to the daemon that did them and to nobody after it: no byte
     is sent or taken twice. A ``take`` with ``release`` is ``passing.take``'s own affair: it may already have
-    the only descriptor.
+    the only descriptor. ``connect`` is ``Socket.connect``'s, which asks how far it got: one whose wait ends
+    with its client goes on in the kernel, and a second would be EALREADY. A ``tunnel`` that broke may have
+    taken bytes with it, which no second one has.
     """
+    if call.method == "POST":
+        return _repeat_of_post(call)
     if call.method == "DELETE":
         return Repeat.REPLAYED if call.if_match is None else Repeat.ALWAYS
-    if call.method == "PUT" and call.path.endswith(_BY_POSITION):
-        return Repeat.REPLAYED
-    if call.method != "POST":
-        return Repeat.ALWAYS
-    if call.path.endswith(_LOOKING):
-        is_release = isinstance(call.body, Mapping) and call.body.get("release")
-        return Repeat.NEVER if is_release else Repeat.ALWAYS
-    return Repeat.KEPT if call.path.endswith(_MAKING) else Repeat.REPLAYED
+    if _STREAM.fullmatch(call.path):
+        return {"GET": Repeat.NEVER, "PUT": Repeat.REPLAYED}.get(call.method, Repeat.ALWAYS)
+    return Repeat.REPLAYED if _uses_up(call) else Repeat.ALWAYS
+
+
+def is_keyed(call: Call) -> bool:
+    """Tell whether a call has an ``Idempotency-Key``: it does something, or has what it reads forgotten.
+
+    A poll has none: its first answer may no longer be true.
+    """
+    return call.path != POLL and (call.method != "GET" or _uses_up(call))
 
 
 def is_leaving(error: ApiError) -> bool:
@@ -170,3 +184,23 @@ def is_cut(error: ApiError) -> bool:
 def pause_s(error: ApiError) -> float:
     """How long the daemon wants to be left alone."""
     return max(error.problem.retry_after_s or 0.0, _SHORTEST_PAUSE_S)
+
+
+def is_connect(call: Call) -> bool:
+    """Tell whether a call goes on in the kernel when the daemon leaves."""
+    return call.method == "POST" and call.path.endswith(_CONNECT)
+
+
+def _repeat_of_post(call: Call) -> Repeat:
+    if call.path.endswith(_LOOKING):
+        is_release = isinstance(call.body, Mapping) and call.body.get("release")
+        return Repeat.NEVER if is_release else Repeat.ALWAYS
+    if call.path.endswith((_CONNECT, _TUNNEL)):
+        return Repeat.NEVER
+    return Repeat.KEPT if call.path.endswith(_MAKING) else Repeat.REPLAYED
+
+
+def _uses_up(call: Call) -> bool:
+    _, is_option, name = call.path.rpartition(_OPTION)
+    is_read = call.method == "GET" and bool(is_option)
+    return is_read and any(each.endswith(f"_{name.upper()}") for each in _USED_UP)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from socketd_client import passing
@@ -18,20 +19,44 @@ from socketd_client.records import SocketInfo
 from socketd_client.wire import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from socketd_client.ancillary import Item
     from socketd_client.exchange import Exchange
 
+_MOST_GIVEN: Final = 16
 _NOT_HERE: Final = (errno.EOPNOTSUPP, errno.EPERM, errno.EACCES)
 """It is TCP, or who asks may not take."""
 
 
-@contextmanager
-def lent(exchange: Exchange, items: Iterable[Item]) -> Iterator[Callable[[int], int]]:
-    """Have the daemon hold the descriptors of ``items`` while the block runs; name them by its numbers.
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """Descriptors that the daemon holds so that it can send them.
 
-    One that stands for a held socket, or is a duplicate of one, is that.
+    Attributes:
+        numbers: Its number of each.
+        made: Those that it holds only for that. It is to forget them in the step that sends them: closed
+            later, they might by then be what a receiver was told of.
+    """
+
+    numbers: Mapping[int, int]
+    made: frozenset[int]
+
+    def number(self, fd: int) -> int:
+        """Name the held socket of a descriptor, or of what stands for one."""
+        return fd - FILENO_BASE if fd >= FILENO_BASE else self.numbers[fd]
+
+    def is_gone(self, error: ApiError) -> bool:
+        """Tell whether a send was refused as one is held no more that was held when it was asked for."""
+        others = {str(each) for each in self.numbers.values() if each not in self.made}
+        return error.symbol == "EBADF" and error.problem.socket in others
+
+
+def sending(exchange: Exchange, items: Iterable[Item], send: Callable[[Lent], int]) -> int:
+    """Have descriptors held while they are sent.
+
+    One that stands for a held socket, or is a duplicate of one, is that. Another client may be about to let
+    go of it, who was sent it before: then it is given again.
 
     Raises:
         OSError: EBADF, it is not open; ENOTSOCK, only sockets can be held; EOPNOTSUPP over TCP.
@@ -41,13 +66,24 @@ def lent(exchange: Exchange, items: Iterable[Item]) -> Iterator[Callable[[int], 
         if fd < FILENO_BASE:
             found = os.fstat(fd)
             files[fd] = (found.st_dev, found.st_ino)
+    for left in reversed(range(_MOST_GIVEN)):
+        lent, made = _lent(exchange, files)
+        try:
+            return send(lent)
+        except BaseException as error:
+            for each in made:
+                _close(exchange, each.fd, each.cookie)
+            if not left or not isinstance(error, ApiError) or not lent.is_gone(error):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _lent(exchange: Exchange, files: dict[int, tuple[int, int]]) -> tuple[Lent, list[SocketInfo]]:
+    """Give descriptors; one for each file of several."""
     firsts = {file: fd for fd, file in reversed(files.items())}
     given, made = _give(exchange, list(firsts.values()))
-    try:
-        yield lambda fd: fd - FILENO_BASE if fd >= FILENO_BASE else given[firsts[files[fd]]]
-    finally:
-        for each in made:
-            _close(exchange, each.fd, each.cookie)
+    numbers = {fd: given[firsts[file]] for fd, file in files.items()}
+    return Lent(numbers, frozenset(each.fd for each in made)), made
 
 
 def taken(exchange: Exchange, control: Sequence[Mapping[str, Any]]) -> tuple[dict[int, list[int]], bool]:

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
+    from socketd_client.calls import Answer
+
 # Below this, no daemon's limits need to be known.
 _SURELY_FITS: Final = 65536
 _DONTWAIT: Final = int(getattr(socket, "MSG_DONTWAIT", 0))
+# The kernel never waits for the urgent byte, nor for an error in the queue.
+_AT_ONCE: Final = _DONTWAIT | flag_mask("OOB", "ERRQUEUE")
 _WAITALL: Final = int(socket.MSG_WAITALL)
 # Flags that the kernel passes over, for they are the other call's; the daemon would call them a mistake.
 _ONLY_OF_RECV: Final = flag_mask("PEEK", "TRUNC", "CTRUNC", "WAITALL", "ERRQUEUE", "CMSG_CLOEXEC")
@@ -77,16 +81,19 @@ class Transfer(HeldSocket):
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive at most ``bufsize`` bytes; ``b""`` means that the peer has ended."""
         self._check("recv", bufsize, flags)
-        return self._receive_some(integer(bufsize), integer(flags)) if bufsize else b""
+        return self._receive_some(integer(bufsize), integer(flags)).body if bufsize else b""
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
         """Receive into a buffer, at most ``nbytes`` or what fits; return how many bytes came."""
         self._check("recv_into", buffer, nbytes, flags)
         view = memoryview(buffer).cast("B")
         size = integer(nbytes) or len(view)
-        data = self._receive_some(size, integer(flags)) if size else b""
-        view[: len(data)] = data
-        return len(data)
+        if not size:
+            return 0
+        answer = self._receive_some(size, integer(flags), view[:size])
+        if answer.body:
+            view[: len(answer.body)] = answer.body
+        return answer.placed + len(answer.body)
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, SocketAddress | None]:
         """Receive at most ``bufsize`` bytes and say from whom; that is ``None`` on a stream, as locally."""
@@ -103,17 +110,18 @@ class Transfer(HeldSocket):
         view[: len(data)] = data
         return len(data), address
 
-    def _receive_some(self, size: int, flags: int) -> bytes:
+    def _receive_some(self, size: int, flags: int, into: memoryview | None = None) -> Answer:
         query = {"size": self._at_most(size, flags), "flags": self._told(flags) or None}
 
-        def ask(timeout_s: float) -> bytes:
-            return self._call("POST", "/recv", query={**query, "timeout": timeout_s}, accept=BYTES).body
+        def ask(timeout_s: float) -> Answer:
+            asked = {**query, "timeout": timeout_s}
+            return self._call("POST", "/recv", query=asked, accept=BYTES, into=into)
 
         return wait(ask, self._patience(flags))
 
     def _receive_from(self, size: int, flags: int) -> tuple[bytes, SocketAddress | None]:
         if self._is_stream():
-            return self._receive_some(size, flags), None
+            return self._receive_some(size, flags).body, None
         # JSON: an address in a header cannot carry flow info, or a path that is not UTF-8.
         body = {"size": self._at_most(size, flags), "encoding": "base64"}
         if names := self._told(flags):
@@ -158,8 +166,8 @@ class Transfer(HeldSocket):
         return Stream(self._exchange, f"/v1/sockets/{self.fd}/stream", self.cookie, deadline)
 
     def _patience(self, flags: int) -> float | None:
-        """Say how long a call waits; with a timeout CPython polls first, and the flag then means nothing."""
-        return 0.0 if flags & _DONTWAIT and self._timeout_s is None else self._timeout_s
+        """Say how long a receive waits; with a timeout CPython polls first, and no flag says otherwise."""
+        return 0.0 if flags & _AT_ONCE and self._timeout_s is None else self._timeout_s
 
     def _told(self, flags: int) -> tuple[str, ...]:
         """Name the flags of a receive that the daemon is to know; how long to wait it is told in seconds.

@@ -185,6 +185,6 @@ def _read(sock: socket.socket, size: int) -> bytes:
     while len(data) < size:
         piece = sock.recv(size - len(data))
         if not piece:
-            break
+            raise ConnectionResetError("the daemon hung up in the body of its answer")
         data += piece
     return bytes(data)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from socketd_client import constants
 from socketd_client.errors import ApiError, TransportError, TransportTimeoutError
-from socketd_client.pending_poll import PendingPoll, poll_call, ready_in
+from socketd_client.pending_poll import PendingPoll
+from socketd_client.polling import poll_call, ready_in
 from socketd_client.reference import NotYetError, wait
 from socketd_client.repeating import is_leaving
 
@@ -71,7 +72,7 @@ class Watch:
         """
 
         def poll(left_s: float) -> dict[int, int]:
-            ready = ready_in(self._exchange.send(poll_call(held, left_s)))
+            ready = dict(ready_in(self._exchange.send(poll_call(held.items(), left_s)).json()))
             if not ready and left_s:
                 raise NotYetError
             return ready

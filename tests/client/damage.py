@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import random
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from tests.daemon_process import DaemonProcess
 
 CALL_S = 60.0
-IS_SOAK = os.environ.get("SOCKETD_SOAK") == "1"
 MIB = 1 << 20
 
 

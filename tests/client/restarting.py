@@ -33,7 +33,7 @@ class Play:
     """Answers each call to the API with the next act, the last one again and again; ``GET /v1/`` apart.
 
     It names itself, and refuses what is for another. Where the service is a successor, each ``None`` among
-    the acts is the end of one daemon.
+    the acts is the end of one daemon. So is each ``OTHER``, which its successor says.
 
     Attributes:
         calls: Those that it did, or broke off.
@@ -72,6 +72,8 @@ class Play:
             return Reply(socket_json())
         self.calls.append(seen)
         act = self.acts.pop(0) if len(self.acts) > 1 else self.acts[0]
+        if act is OTHER:
+            self.ended += 1
         return act(seen) if callable(act) else act
 
     @property

@@ -88,6 +88,19 @@ def test_a_daemon_that_takes_us_for_gone_is_a_broken_connection(tmp_path: Path):
         assert len({seen.headers["Idempotency-Key"] for seen in server.seen[1:]}) == 1
 
 
+@pytest.mark.parametrize("reply", [CUT, GONE], ids=["cut", "gone"])
+def test_a_connection_that_breaks_for_all_of_its_time_is_a_lost_one_whoever_says_so(
+    tmp_path: Path, reply: Reply
+):
+    def answer(seen: Seen) -> Reply:
+        return reply if seen.method == "POST" else Reply(SERVICE, headers=NAMED)
+
+    with serving(answer, tmp_path / "s") as server, Client(server.url, timeout_s=0.1) as client:
+        with pytest.raises(ConnectionLostError):
+            client.sockets.create()
+        assert len(server.seen) > 2
+
+
 def test_what_was_done_and_whose_answer_is_kept_no_more_is_a_lost_connection(tmp_path: Path):
     answer = BreaksOnce(FORGOTTEN, Reply(SERVICE, headers=NAMED))
     with serving(answer, tmp_path / "s") as server, Client(server.url) as client:
@@ -133,6 +146,13 @@ def test_every_post_has_a_key_of_its_own_and_gets_have_none(tmp_path: Path):
     assert None not in keys[:2]
     assert keys[0] != keys[1]
     assert keys[2] is None
+
+
+def test_a_poll_has_no_key_for_its_first_answer_may_no_longer_be_true(tmp_path: Path):
+    replies = [Reply(socket_json()), None, Reply({"ready": []})]
+    with serving(lambda _: replies.pop(0), tmp_path / "s") as server, Client(server.url) as client:
+        assert client.poll([client.sockets.get(64)], 0) == []
+        assert ["Idempotency-Key" in seen.headers for seen in server.seen] == [False] * 3
 
 
 @pytest.mark.parametrize("call", ["get", "ensure"])

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from socketd_client import ApiError, Client, ConnectError, ConnectionLostError, Socket
-from socketd_client.calls import Call
-from socketd_client.repeating import MOST_DAEMONS, Repeat, repeat_of
-from tests.client.http_stand_in import SERVICE, WAIT_S, Reply, problem, serving
-from tests.client.restarting import LEAVING, SAME, SUCCESSOR, Play, anything, held_by, playing
+from socketd_client import ApiError, Client, ConnectError, ConnectionLostError, Socket, TransportTimeoutError
+from socketd_client.repeating import MOST_LOST
+from tests.client.http_stand_in import SERVICE, WAIT_S, Reply, Seen, problem, serving
+from tests.client.restarting import LEAVING, OTHER, SAME, SUCCESSOR, Play, anything, held_by, playing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +98,48 @@ def test_a_call_that_ends_one_daemon_after_the_other_is_given_up(tmp_path: Path)
     play = Play(SUCCESSOR, None)
     with playing(play, tmp_path / "s") as client, pytest.raises(ConnectionLostError):
         held_by(client).info()
-    assert play.ended == MOST_DAEMONS
+    assert play.ended == MOST_LOST + 1
+
+
+@pytest.mark.parametrize("what", sorted({**MAKING, **DOING, **LOOKING}))
+def test_a_daemon_that_is_not_the_one_that_is_meant_has_lost_nothing(tmp_path: Path, what: str):
+    play = Play(SUCCESSOR, *[OTHER] * (MOST_LOST + 2), anything)
+    with playing(play, tmp_path / "s") as client:
+        {**MAKING, **DOING, **LOOKING}[what](client, held_by(client))
+    assert len(play.refused) == MOST_LOST + 2
+
+
+@pytest.mark.parametrize("what", sorted(MAKING))
+def test_what_makes_sockets_outlives_daemons_that_end_with_it_and_before_it(tmp_path: Path, what: str):
+    play = Play(SUCCESSOR, *[None, OTHER] * MOST_LOST, anything)
+    with playing(play, tmp_path / "s") as client:
+        MAKING[what](client, held_by(client))
+    assert len(set(play.keys)) == 1
+
+
+@pytest.mark.parametrize("what", sorted(DOING))
+def test_what_a_daemon_cannot_have_done_that_ended_before_the_call_began_is_done_by_its_successor(
+    tmp_path: Path, what: str
+):
+    def lose_the_first(seen: Seen) -> Reply | None:
+        if seen.method == "POST" and not lost:
+            lost.append(seen)
+            return None
+        return play(seen)
+
+    lost: list[Seen] = []
+    play = Play(SAME, anything)
+    with playing(lose_the_first, tmp_path / "s") as client:
+        held = held_by(client)
+        play.ended += 1
+        DOING[what](client, held)
+    assert len(lost) == len(play.refused) == len(play.calls) == 1
+
+
+def test_a_call_is_given_up_when_one_daemon_comes_after_the_other_for_all_of_its_time(tmp_path: Path):
+    play = Play(SUCCESSOR, OTHER)
+    with playing(play, tmp_path / "s", timeout_s=0.1) as client, pytest.raises(TransportTimeoutError):
+        held_by(client).send(b"x")
 
 
 @pytest.mark.parametrize("what", sorted(LOOKING))
@@ -178,11 +218,6 @@ def test_bytes_that_may_have_been_sent_are_not_sent_to_whoever_comes_after_a_lea
     with playing(play, tmp_path / "s") as client, pytest.raises(ConnectionLostError):
         held_by(client).send(b"x")
     assert len(play.calls) == 2
-
-
-def test_a_stream_is_only_for_the_daemon_that_began_it():
-    for method, to_whom in (("PUT", Repeat.REPLAYED), ("GET", Repeat.ALWAYS), ("HEAD", Repeat.ALWAYS)):
-        assert repeat_of(Call(method, "/v1/sockets/64/stream")) is to_whom
 
 
 def test_delete_of_a_mere_name_is_sent_again_to_the_daemon_that_did_it(tmp_path: Path):

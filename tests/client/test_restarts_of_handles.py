@@ -7,12 +7,15 @@ import json
 import os
 import socket
 import struct
+import sys
+from contextlib import ExitStack
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from socketd_client import ConnectionLostError
-from tests.client.http_stand_in import Reply, Seen, problem, socket_json
+from tests.client.http_stand_in import WAIT_S, Reply, Seen, problem, socket_json
 from tests.client.restarting import LEAVING, SAME, SUCCESSOR, Play, held_by, playing
 
 if TYPE_CHECKING:
@@ -84,6 +87,30 @@ def test_released_socket_that_came_is_returned_although_the_answer_did_not(tmp_p
             assert held.fileno() == -1
     # The second makes sure that a daemon that died before it forgot does so.
     assert [seen.headers["If-Match"] for seen in play.calls] == ['"4097"'] * 2
+
+
+@pytest.mark.parametrize("is_cut", [True, False], ids=["cut", "silent"])
+def test_sockets_that_came_are_released_again_by_their_cookies(tmp_path: Path, is_cut: bool):  # noqa: FBT001 - a test's parameter
+    with socket.socket() as one, socket.socket() as other, ExitStack() as kept:
+        cookies = [
+            int.from_bytes(each.getsockopt(socket.SOL_SOCKET, 57, 8), sys.byteorder) for each in (one, other)
+        ]
+
+        def hand_over(seen: Seen) -> Reply | None:
+            numbers = [one.fileno(), other.fileno()]
+            socket.send_fds(seen.connection, [b"HTTP/1.1 100 Continue\r\n\r\n"], numbers)
+            if not is_cut:
+                silent.wait(WAIT_S)
+            return None
+
+        silent = Event()
+        play = Play(SAME, hand_over, problem("EBADF", 404))
+        with playing(play, tmp_path / "s", timeout_s=WAIT_S if is_cut else 0.2) as client:
+            held_by(client)
+            for mine in client.take(64, "web", release=True):
+                kept.enter_context(mine)
+            silent.set()
+    assert play.calls[1].headers["If-Match"] == f'"{cookies[0]}", "{cookies[1]}"'
 
 
 def test_release_of_which_nothing_came_is_sent_again(tmp_path: Path):

@@ -141,7 +141,7 @@ def test_what_is_made_and_closed_while_daemons_are_killed_is_so_once(house: Supe
                 house.signal(signal.SIGKILL, "worker")
                 await_true(lambda before=before: direct.info().pid != before, lambda: house.log)  # type: ignore[misc]
                 house.await_up()
-                # One call may meet a few daemons and no more: each worker gets on before the next one dies.
+                # A call may be lost with a few daemons only: each worker gets on before the next one dies.
                 before_rounds = list(rounds)
                 await_true(lambda was=before_rounds: all(map(gt, rounds, was)), lambda: house.log)  # type: ignore[misc]
         finally:

@@ -109,6 +109,33 @@ def test_held_sockets_travel_and_are_the_same_at_the_other_end(web: Web, kind):
     assert web.done("GET", "/v1/sockets/web")["taken"] == 1
 
 
+def test_socket_that_is_released_when_it_is_sent_is_new_to_who_receives_it(web: Web):
+    near, far = web.pair()
+    listener = web.create(bind="127.0.0.1:0", listen=True)
+    other = web.create()["fd"]
+    control = {**rights(listener["fd"], other), "release": [listener["fd"]]}
+    assert web.done("POST", f"/v1/sockets/{near}/send", {"text": "x", "control": [control]})["complete"]
+    assert numbers(web) == {near, far, other}
+    (came,) = recv(web, far)["control"]
+    (fd,) = came["new"]
+    assert came["sockets"] == [fd, other]
+    made = web.done("GET", f"/v1/sockets/{fd}")
+    assert (made["cookie"], made["local"]) == (listener["cookie"], listener["local"])
+
+
+def test_socket_that_is_not_sent_stays(web: Web):
+    near, _ = web.pair("dgram")
+    other = web.create()["fd"]
+    body = {"text": "x", "control": [{**rights(other), "release": [other]}]}
+    elsewhere = {**body, "to": {"path": "/nonexistent/socket"}}
+    assert web.refused("POST", f"/v1/sockets/{near}/send", elsewhere)[1] == "ENOENT"
+    web.service.table.find(other).persist = "boot"
+    assert web.wrong_members("POST", f"/v1/sockets/{near}/send", body) == {"control"}
+    body["control"] = [{**rights(near), "release": [other]}]
+    assert web.wrong_members("POST", f"/v1/sockets/{near}/send", body) == {"control"}
+    assert other in numbers(web)
+
+
 def test_socket_that_comes_from_elsewhere_is_held_by_who_receives_it(web: Web):
     near, far = web.pair()
     with socket.create_server(("127.0.0.1", 0)) as foreign:

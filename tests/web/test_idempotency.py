@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import threading
@@ -94,6 +95,23 @@ def test_a_key_on_a_get_changes_nothing(daemon: DaemonProcess, listener: dict[st
         assert "Idempotency-Replayed" not in answer.headers
 
 
+def test_an_error_that_reading_uses_up_is_told_again(daemon: DaemonProcess) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        host, port = nobody.getsockname()
+    fd = daemon.request("POST", "/v1/sockets").json()["fd"]
+    asked = {"address": {"host": host, "port": port}, "timeout": 0}
+    assert daemon.request("POST", f"/v1/sockets/{fd}/connect", asked).json()["errno"] == "EINPROGRESS"
+    ready = {"sockets": [{"socket": fd, "events": ["POLLOUT"]}], "timeout": WAIT_S}
+    assert daemon.request("POST", "/v1/poll", ready).json()["ready"]
+    path = f"/v1/sockets/{fd}/options/SO_ERROR"
+    key = {"headers": {"Idempotency-Key": "what-was-it"}}
+    told = [daemon.request("GET", path, **key).json()["value"] for _ in range(2)]
+    assert told == [errno.ECONNREFUSED] * 2
+    assert daemon.request("GET", path).json()["value"] == 0
+    close(daemon, fd)
+
+
 def begin_accept(daemon: DaemonProcess, fd: int, key: str) -> UnixConnection:
     connection = UnixConnection(daemon.socket_path, WAIT_S)
     body = json.dumps({"timeout": WAIT_S})
@@ -152,6 +170,13 @@ def test_a_repeated_delete_gets_its_first_answer(daemon: DaemonProcess) -> None:
     answers = [daemon.request("DELETE", path, headers={"Idempotency-Key": "close"}) for _ in range(2)]
     assert [answer.status for answer in answers] == [204, 204]
     assert daemon.request("DELETE", path).status == 404
+
+
+def test_a_socket_that_is_called_stream_is_a_socket_like_any_other(daemon: DaemonProcess) -> None:
+    assert daemon.request("PUT", "/v1/names/stream", {}).status == 201
+    key = {"headers": {"Idempotency-Key": "called-stream"}}
+    answers = [daemon.request("DELETE", "/v1/names/stream", **key) for _ in range(2)]
+    assert [answer.status for answer in answers] == [204, 204]
 
 
 def test_a_key_is_of_one_method(daemon: DaemonProcess) -> None:

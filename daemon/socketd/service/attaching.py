@@ -31,12 +31,14 @@ class Control:
 
     Attributes:
         references: Of ``SCM_RIGHTS`` the held sockets, by number or name.
+        released: Those of them that are forgotten when they are sent: who receives them has them then.
     """
 
     level: int
     type: int
     data: bytes = b""
     references: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Attaching:
 
         Raises:
             NotPermittedError: It is credentials, or the policy grants neither the option nor to take.
-            InvalidRequestError: It cannot be sent for others, or not on this socket.
+            InvalidRequestError: It cannot be sent for others, or not on this socket, or not be released.
             UnknownSocketError: A reference to no socket of the caller's.
         """
         if not message.control:
@@ -71,7 +73,9 @@ class Attaching:
         handed = [each for item in made for each in item.sockets]
         if handed:
             _check_rights(entry, message.data, len(handed))
-        return Attached(tuple(made), self._table.lent, partial(self._note, call, handed))
+        released = [self._find(call, each) for control in message.control for each in control.released]
+        _check_released(released, handed)
+        return Attached(tuple(made), self._table.lent, partial(self._note, call, handed, released))
 
     def _made(self, call: Call, asked: Control) -> ControlMessage:
         kind = (asked.level, asked.type)
@@ -92,15 +96,33 @@ class Attaching:
             raise UnknownSocketError(reference)
         return entry
 
-    def _note(self, call: Call, handed: Sequence[Entry]) -> None:
+    def _note(self, call: Call, handed: Sequence[Entry], released: Sequence[Entry]) -> None:
         """Note that descriptors are out, as of a take: who has them outlives the close of ours."""
+        # At once: a caller of ours that receives them now shall find them held by nobody.
+        gone = dict.fromkeys(released)
+        for entry in gone:
+            self._table.forget(entry)
+        for entry in gone:
+            self._journal.note(call, changes.RELEASED, entry)
         uid = call.caller.uid
         for entry in handed:
+            if entry in gone:
+                continue
             entry.taken += 1
             if uid is not None:
                 entry.taken_by = Taker(uid, call.caller.pid, self._clock.time())
             self._keeper.update(entry)
             self._journal.note(call, changes.TAKEN, entry)
+
+
+def _check_released(released: Sequence[Entry], handed: Sequence[Entry]) -> None:
+    for entry in released:
+        if entry not in handed:
+            raise InvalidRequestError(f"socket {entry.reference} is released and not sent", member="control")
+        if entry.persist is not None:
+            raise InvalidRequestError(
+                f"socket {entry.reference} is promised for the next boot", member="control", hint="take it"
+            )
 
 
 def _check_rights(entry: Entry, data: bytes, count: int) -> None:

@@ -51,7 +51,10 @@ class Transfers:
         """Send bytes or messages; a name in an address is resolved to the first that the policy grants."""
         entry = call.find(self._table, reference)
         outgoing = [self._outgoing(call, entry, each) for each in messages]
-        return transfer.send(entry, outgoing, flags, call.patience(timeout_s, self._limits))
+        sent = transfer.send(entry, outgoing, flags, call.patience(timeout_s, self._limits))
+        if any(control.released for message in messages for control in message.control):
+            self._ground.keeper.confirm()  # who receives them may rely on it that his close ends them
+        return sent
 
     def receive(
         self, call: Call, reference: str, wanted: Wanted, timeout_s: float | None

@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: the answer of a change is kept a while, and a repeat is answered, not done again.
+"""``Idempotency-Key``: the answer is kept a while, and a repeat gets that, and is not done again.
 
 The answers end with the daemon. With a keeper its sockets do not; so the key goes into ``Call.key``, is noted
 beside the sockets that the request makes, and tells the service of a repeat that comes after a restart.
@@ -19,9 +19,12 @@ from socketd.web.caller import REQUEST_KEY, call
 if TYPE_CHECKING:
     from socketd.service import Call
 
+_HEADER: Final = "Idempotency-Key"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _CHANGING: Final = frozenset({"POST", "PUT", "DELETE"})
-_BY_POSITION: Final = "/stream"
+_OPTION: Final = "/options/"
+"""Reading one may use it up: the kernel forgets what SO_ERROR has told."""
+_BY_POSITION: Final = re.compile(r"/v1/sockets/[^/]+/stream")
 """An upload has a key too, and is repeated from where it stopped: ``web/resources/streams.py`` reads that."""
 
 
@@ -32,19 +35,15 @@ class _Gate:
         self._answers = Answers()
 
     def begin(self) -> Response | None:
-        """Give the kept answer of a change that names a key, or note that it is under way.
+        """Give the kept answer of a request that names a key, or note that it is under way.
 
         Raises:
             InvalidRequestError: The key is none.
             CutBodyError: The body ended early; nothing is noted under the key.
         """
-        key = request.headers.get("Idempotency-Key")
-        if key is None or request.method not in _CHANGING or request.path.endswith(_BY_POSITION):
+        key = key_of(request) if _is_done_once(request) else None
+        if key is None:
             return None
-        if not _KEY.fullmatch(key):
-            raise InvalidRequestError(
-                "Idempotency-Key must be 1 to 255 visible ASCII characters", member="Idempotency-Key"
-            )
         asked = call()
         digest = _digest(request)
         found = self._answers.begin(asked, key, digest)
@@ -71,18 +70,38 @@ class _Gate:
 
 
 def install(app: Flask) -> None:
-    """Put a store in front of every change that names a key."""
+    """Put a store in front of whatever is to be done once and names a key."""
     gate = _Gate()
     app.before_request(gate.begin)
     app.after_request(gate.finish)
     app.teardown_request(gate.abandon)
 
 
+def key_of(asked: Request) -> str | None:
+    """Read the key of a request, if it has one.
+
+    Raises:
+        InvalidRequestError: It is none.
+    """
+    key = asked.headers.get(_HEADER)
+    if key is not None and not _KEY.fullmatch(key):
+        raise InvalidRequestError(f"{_HEADER} must be 1 to 255 visible ASCII characters", member=_HEADER)
+    return key
+
+
+def _is_done_once(asked: Request) -> bool:
+    if _BY_POSITION.fullmatch(asked.path):
+        return False
+    return asked.method in _CHANGING or (asked.method == "GET" and _OPTION in asked.path)
+
+
 def _digest(of: Request) -> bytes:
     """Tell requests apart by all that the answer depends on."""
     asked_for = (of.full_path, of.mimetype, of.headers.get("Accept", ""), of.headers.get("If-Match", ""))
     head = "\0".join((of.method, *asked_for)).encode("utf-8", "surrogatepass")
-    return hashlib.sha256(head + b"\0" + of.get_data()).digest()
+    digest = hashlib.sha256(head + b"\0")
+    digest.update(of.get_data())  # which may be megabytes: not copied
+    return digest.digest()
 
 
 def _request_key(asked: Call, key: str, digest: bytes) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
 from socketd.web.representation import json
+from socketd.web.schemas.headers import IDEMPOTENCY_KEY
 from socketd.web.schemas.operations import OptionQuerySchema, OptionSchema, OptionsSchema, SetOptionSchema
 from socketd.web.specification import option_value
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
     from socketd.service.operations import OptionReading
 
+_KEY: Final[dict[str, Any]] = {
+    **IDEMPOTENCY_KEY,
+    "description": "Of GET, too: a repeat is told the error that the first reading of SO_ERROR has used up.",
+}
 blueprint = ApiBlueprint("options", __name__, url_prefix="/v1/sockets", description="Socket options")
 
 
@@ -34,7 +39,7 @@ def get_option(query: dict[str, Any], ref: str, name: str) -> Response:
     return json(option(service().operations.get_option(call(), ref, name, query.get("length"))))
 
 
-@blueprint.put("/<ref>/options/<name>")
+@blueprint.put("/<ref>/options/<name>", parameters=[_KEY])
 @blueprint.arguments(SetOptionSchema())
 @blueprint.response(200, OptionSchema())
 def set_option(body: dict[str, Any], ref: str, name: str) -> Response:

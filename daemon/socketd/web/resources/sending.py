@@ -61,7 +61,13 @@ def _from_json(query: dict[str, Any]) -> _Asked:
 
 def _message(given: dict[str, Any]) -> Message:
     control = tuple(
-        Control(each["level"], each["type"], each.get("base64", b""), tuple(each.get("sockets", ())))
+        Control(
+            each["level"],
+            each["type"],
+            each.get("base64", b""),
+            tuple(each.get("sockets", ())),
+            tuple(each.get("release", ())),
+        )
         for each in given.get("control", ())
     )
     return Message(_bytes(given), given.get("to"), control)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Response, request
@@ -15,6 +14,7 @@ from socketd.service.uploads import Part
 from socketd.web import errors
 from socketd.web.body import ApiBlueprint, CutBodyError, MalformedBodyError
 from socketd.web.caller import call, service
+from socketd.web.idempotency import key_of
 from socketd.web.representation import OCTETS, json
 from socketd.web.schemas.streams import (
     POSITION,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 blueprint = ApiBlueprint("streams", __name__, url_prefix="/v1/sockets", description="Bytes without an end")
 log = logging.getLogger(__name__)
 
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _DIGITS: Final = 19
 _OCTETS: Final = {"type": "string", "format": "binary"}
 _DOCUMENT: Final = {"requestBody": {"content": {OCTETS: {"schema": _OCTETS}}}}
@@ -127,7 +126,7 @@ def _cut_off(first: bytes, rest: Iterator[bytes], ref: str) -> Iterator[bytes]:
 def _position(asked: Call, ref: str) -> Response:
     """Say how far an upload is, if it is known."""
     answer = Response(content_type=OCTETS)
-    key = _key()
+    key = key_of(request)
     position = None if key is None else service().streams.position(asked, ref, key)
     if position is not None:
         answer.headers["Upload-Offset"] = str(position)
@@ -140,7 +139,7 @@ def _part() -> Part:
     Raises:
         InvalidRequestError: The headers cannot be meant.
     """
-    key, start = _key(), request.headers.get("Upload-Offset")
+    key, start = key_of(request), request.headers.get("Upload-Offset")
     if start is None:
         return Part(key, 0, request.content_length)
     if not (start.isascii() and start.isdecimal() and len(start) <= _DIGITS):
@@ -150,12 +149,3 @@ def _part() -> Part:
             "Upload-Offset needs an Idempotency-Key that names the upload", member="Upload-Offset"
         )
     return Part(key, int(start), request.content_length)
-
-
-def _key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not _KEY.fullmatch(key):
-        raise InvalidRequestError(
-            "Idempotency-Key must be 1 to 255 visible ASCII characters", member="Idempotency-Key"
-        )
-    return key

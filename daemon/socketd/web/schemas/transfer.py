@@ -61,6 +61,14 @@ class ControlSchema(StrictSchema):
             "example": [64, "web"],
         },
     )
+    release = References(
+        metadata={
+            "type": "array",
+            "items": {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+            "description": "Those of the sockets that the daemon forgets in the step that sends them: who "
+            "receives them has them then.",
+        },
+    )
 
     @validates_schema
     def check_one(self, data: dict[str, Any], **_: Any) -> None:
