@@ -36,6 +36,14 @@ def routes(web: Web) -> set[tuple[str, str]]:
     }
 
 
+def resolved(document: dict, found: dict) -> dict:
+    """Follow a reference, if it is one."""
+    if "$ref" not in found:
+        return found
+    _, kind, name = found["$ref"].removeprefix("#/").split("/")
+    return document["components"][kind][name]
+
+
 def test_committed_document_is_the_one_that_the_schemas_make():
     assert COMMITTED.read_text() == document_text(), "run `make openapi`"
 
@@ -68,12 +76,27 @@ def test_document_has_no_shape_that_nothing_leads_to(document):
 
 def test_answers_say_which_headers_they_have(document):
     def headers(path: str, method: str, status: str) -> set[str]:
-        return set(document["paths"][path][method]["responses"][status]["headers"])
+        found = document["paths"][path][method]["responses"][status]["headers"]
+        return {name for name, header in found.items() if "$ref" not in header}
 
     assert headers("/v1/sockets", "post", "201") == {"ETag", "Location"}
     assert headers("/v1/sockets/{ref}", "get", "200") == {"ETag"}
     received = {"Socket-Eof", "Socket-From", "Socket-Flags", "Socket-Length"}
     assert headers("/v1/sockets/{ref}/recv", "post", "200") == received
+
+
+def test_every_operation_may_name_the_daemon_and_every_answer_does(document):
+    for path, item in document["paths"].items():
+        for method in METHODS & set(item):
+            given = (*item.get("parameters", ()), *item[method]["parameters"])
+            found = [resolved(document, each) for each in given]
+            names = [(each["in"], each["name"]) for each in found]
+            assert names.count(("header", "Socketd-Instance")) == 1, path
+            is_keyed = method != "get" or path.endswith(("/stream", "/options/{name}"))
+            assert names.count(("header", "Idempotency-Key")) == is_keyed, path
+            for answer in item[method]["responses"].values():
+                assert resolved(document, answer)["headers"].keys() >= {"Socketd-Instance", "X-Request-Id"}
+            assert "other_instance" in resolved(document, item[method]["responses"]["412"])["description"]
 
 
 def test_document_has_every_route_and_no_other(web: Web, document):
@@ -88,7 +111,8 @@ def test_every_operation_says_what_it_does_and_how_it_fails(document):
         for method in METHODS & set(item):
             operation = item[method]
             assert operation["summary"].endswith("."), path
-            assert "application/problem+json" in operation["responses"]["default"]["content"], path
+            refused = resolved(document, operation["responses"]["default"])
+            assert "application/problem+json" in refused["content"], path
             assert any(status.startswith(("2", "101")) for status in map(str, operation["responses"])), path
 
 

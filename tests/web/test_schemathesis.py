@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -20,14 +19,15 @@ from schemathesis.specs.openapi.checks import (
 
 from socketd.service import Limits
 from socketd.web.spec import document_text
+from tests.soak import IS_SOAK
+from tests.web.few_others import have_few_others
 from tests.web.in_process import Web, serving, without_dns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_EXAMPLES = 1000 if os.environ.get("SOCKETD_SOAK") else 30
+MAX_EXAMPLES = 1000 if IS_SOAK else 30
 LIMITS = Limits(max_timeout_s=0.01, default_timeout_s=0, max_count=10, max_recv_bytes=65536, descriptors=4096)
-ALWAYS_THERE = 3
 
 
 def never_500(_context: Any, response: Any, _case: Any) -> None:
@@ -49,6 +49,13 @@ class Served:
 
     web: Web
 
+    def begin(self, web: Web) -> None:
+        """Have three sockets there, so that some requests meet one."""
+        self.web = web
+        web.pair()
+        web.create(name="web", bind="127.0.0.1:0", listen=True)
+        self._there = set(web.service.table.entries())
+
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Give the request the caller's connection, as gunicorn does; let only a few sockets be held."""
         environ["gunicorn.socket"] = self.web.connection
@@ -56,13 +63,15 @@ class Served:
         return self.web.app.wsgi_app(environ, start_response)
 
     def tidy(self) -> None:
-        """Close what requests have made."""
-        for entry in self.web.service.table.entries()[ALWAYS_THERE:]:
-            self.web.service.table.close(entry)
+        """Close what requests have made; they may also have closed what was there before."""
+        for entry in self.web.service.table.entries():
+            if entry not in self._there:
+                self.web.service.table.close(entry)
 
 
 served = Served()
 schema = schemathesis.openapi.from_dict(yaml.safe_load(document_text()))
+have_few_others(schema)
 schema.app = served  # operations note it when they are made, so before any fixture runs
 
 
@@ -74,13 +83,11 @@ def _read_all(client: socket.socket) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _application() -> Iterator[None]:
-    """Serve the document; three sockets are there, so that some requests meet one."""
+    """Serve the document."""
     with serving(limits=LIMITS, resolver=without_dns) as web:
         reading = threading.Thread(target=_read_all, args=(web.far_end,))
         reading.start()
-        web.pair()
-        web.create(name="web", bind="127.0.0.1:0", listen=True)
-        served.web = web
+        served.begin(web)
         yield
         web.connection.shutdown(socket.SHUT_RDWR)
         reading.join()

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 _INT_BYTES: Final = array("i").itemsize
 _HEAD_BYTES: Final = socket.CMSG_LEN(0)
 _MOST_DESCRIPTORS: Final = 253  # SCM_MAX_FD, include/net/scm.h
-_MSG_CMSG_CLOEXEC: Final = 0x40000000  # recvmsg(2); the socket module lacks it
+CLOEXEC: Final = 0x40000000
+"""MSG_CMSG_CLOEXEC of recvmsg(2), which the socket module lacks."""
 _SO_PEEK_OFF: Final = 42  # include/uapi/asm-generic/socket.h; not in the socket module
-# Beside descriptors a Unix message has credentials, a pidfd, SCM_INQ and a security label.
-_ROOM: Final = socket.CMSG_SPACE(_MOST_DESCRIPTORS * _INT_BYTES) + 8192
+ROOM: Final = socket.CMSG_SPACE(_MOST_DESCRIPTORS * _INT_BYTES) + 8192
+"""For all that a Unix message can have: descriptors, credentials, a pidfd, SCM_INQ and a security label."""
 
 
 class Desk(Protocol):
@@ -119,11 +120,11 @@ def receive(entry: Entry, call: Call[T], space: int, desk: Desk) -> Came[T]:
         _announce(call, desk)
     try:
         _check_still_ours(entry)
-        got, items, flags, source = call(_ROOM, _MSG_CMSG_CLOEXEC)
+        got, items, flags, source = call(ROOM, CLOEXEC)
     except BaseException:
         desk.admit(())
         raise
-    return _came(got, flags & ~_MSG_CMSG_CLOEXEC, source, _Cut(items, space), desk)
+    return _came(got, flags & ~CLOEXEC, source, _Cut(items, space), desk)
 
 
 def _check_still_ours(entry: Entry) -> None:
@@ -143,14 +144,19 @@ def receive_bytes(sock: _socket.socket, size: int, close: Closer) -> bytes:
     """
     if sock.family != socket.AF_UNIX:
         return sock.recv(size, socket.MSG_DONTWAIT)
-    data, items, _, _ = sock.recvmsg(size, _ROOM, socket.MSG_DONTWAIT | _MSG_CMSG_CLOEXEC)
-    for each in (*_descriptors(items, RIGHTS), *_descriptors(items, PIDFD)):
-        close(each)
+    data, items, _, _ = sock.recvmsg(size, ROOM, socket.MSG_DONTWAIT | CLOEXEC)
+    close_all(items, close)
     return data
 
 
+def close_all(items: Sequence[Item], close: Closer) -> None:
+    """Close every descriptor that came: what a program sent, and the sender's pidfd (SO_PASSPIDFD)."""
+    for each in (*_descriptors(items, RIGHTS), *_descriptors(items, PIDFD)):
+        close(each)
+
+
 def _announce(call: Call[T], desk: Desk) -> None:
-    _, items, flags, _ = call(_ROOM, _MSG_CMSG_CLOEXEC | socket.MSG_PEEK)
+    _, items, flags, _ = call(ROOM, CLOEXEC | socket.MSG_PEEK)
     found, others = _descriptors(items, RIGHTS), _descriptors(items, PIDFD)
     for each in others:
         desk.close(each)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from socketd.core import ancillary, polling
 from socketd.core.hints import refused
+from socketd.core.receiving import is_end, is_shut
+from socketd.core.seams import EDGE
 from socketd.core.transfer import is_stream
 
 if TYPE_CHECKING:
@@ -23,11 +25,20 @@ class Leg(Protocol):
 
     Attributes:
         is_ended: Its end has come, and everything before it was given by ``receive``.
+        has_more: What has come already is not all looked at: ``receive`` is worth while without any event.
     """
 
     @property
     def is_ended(self) -> bool:
         """Whether nothing more will come."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something is left to be looked at."""
+
+    @property
+    def in_hand(self) -> int:
+        """How many bytes ``receive`` would give without asking the kernel."""
 
     def fileno(self) -> int:
         """Give the descriptor to be watched for ``awaits``; nobody else of this request watches it."""
@@ -66,11 +77,6 @@ class Leg(Protocol):
         """Hear that nothing has happened for a while."""
 
 
-def plain_events(*, reading: bool, writing: bool) -> int:
-    """Name what a descriptor of plain bytes awaits."""
-    return (polling.POLLIN if reading else 0) | (polling.POLLOUT if writing else 0)
-
-
 class HeldLeg:
     """A held socket as one side of a relay. Others may use it beside; so it is asked, and nothing assumed.
 
@@ -78,6 +84,9 @@ class HeldLeg:
         entry: The socket.
         closer: Closes descriptors that come with bytes; a client's side has no room for them.
     """
+
+    has_more = False
+    in_hand = 0
 
     def __init__(self, entry: Entry, closer: Closer) -> None:
         self._entry = entry
@@ -91,8 +100,12 @@ class HeldLeg:
         return self._entry.fd
 
     def awaits(self, *, reading: bool, writing: bool) -> int:
-        """Name poll(2) events."""
-        return plain_events(reading=reading, writing=writing)
+        """Name poll(2) events, as edges: one that comes unasked may hold on, and be nothing to read here.
+
+        A timestamp of what was sent is POLLERR until somebody reads the error queue.
+        """
+        events = (polling.POLLIN if reading else 0) | (polling.POLLOUT if writing else 0)
+        return events and events | EDGE
 
     def receive(self) -> bytes | None:
         """Take bytes or one whole message.
@@ -110,11 +123,11 @@ class HeldLeg:
                 data = ancillary.receive_bytes(self._sock, max(length, 1), self._closer)
         except BlockingIOError:
             # A Unix datagram socket that is shut for reading says so for ever.
-            self.is_ended = not self._is_stream and self._is_shut()
+            self.is_ended = not self._is_stream and is_shut(self._entry)
             return None
         except OSError as error:
             raise refused(error, "recv") from error
-        if not data and (self._is_stream or self._is_end()):
+        if not data and (self._is_stream or is_end(self._entry, 0)):
             self.is_ended = True
             return None
         return data
@@ -149,15 +162,3 @@ class HeldLeg:
 
     def idle(self) -> None:
         """Say nothing."""
-
-    def _is_shut(self) -> bool:
-        return bool(polling.now(self._entry.fd, polling.POLLRDHUP) & polling.POLLRDHUP)
-
-    def _is_end(self) -> bool:
-        """Tell the end of a connection from a message of no bytes, as ``receiving`` does."""
-        if not self._is_shut():
-            return False
-        try:
-            return not self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except OSError:
-            return True

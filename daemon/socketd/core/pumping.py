@@ -30,6 +30,11 @@ class Ending:
     undelivered: tuple[int, int] = (0, 0)
     is_stopped: bool = False
 
+    @property
+    def is_lossless(self) -> bool:
+        """Whether nobody misses anything: it is whole, or a side hung up when it had all and had said all."""
+        return self.error is None and not self.is_stopped and not any(self.undelivered)
+
 
 class Flow(Protocol):
     """Two sockets joined: the end of file of one shuts the sending side of the other; after both it ends."""

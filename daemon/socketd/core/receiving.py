@@ -221,14 +221,14 @@ def _receive_messages(entry: Entry, wanted: Wanted, patience: Patience) -> Recei
         if came is None:
             buffer = None  # thousands may wait, each for megabytes
             # Shut for reading, a datagram socket answers 0 where recv(2) may block, else EAGAIN.
-            is_end = patience.timeout_s > 0 and not wanted.flags & socket.MSG_ERRQUEUE and _is_shut(entry)
+            is_end = patience.timeout_s > 0 and not wanted.flags & socket.MSG_ERRQUEUE and is_shut(entry)
             return _END if is_end else None
         data = bytes(memoryview(room)[: min(came.got, wanted.size)])
         source = Address(entry.family, came.source) if came.source else None
         return _incoming(data, came.got, came, source)
 
     first = until_done(entry, _events(wanted.flags), "recv", patience, take)
-    if _is_end(entry, first):
+    if is_end(entry, first.length):
         return Received((), is_eof=True)
     messages = [first, *_following(entry, wanted, first.size_bytes, take)]
     return Received(tuple(messages), is_eof=False)
@@ -247,24 +247,28 @@ def _following(entry: Entry, wanted: Wanted, total: int, take: _Take) -> Iterato
         # It came between the two calls; or there is no room to hold what comes with the next one.
         except (KernelRefusedError, OutOfDescriptorsError, QuotaError):
             return
-        if message is None or _is_end(entry, message):
+        if message is None or is_end(entry, message.length):
             return
         yield message
         total += message.size_bytes
 
 
-def _is_shut(entry: Entry) -> bool:
+def is_shut(entry: Entry) -> bool:
     """Whether nothing more will come; a datagram socket in that state says EAGAIN to MSG_DONTWAIT."""
     return bool(polling.now(entry.fd, polling.POLLRDHUP) & polling.POLLRDHUP)
 
 
-def _is_end(entry: Entry, message: Incoming) -> bool:
+def is_end(entry: Entry, length: int) -> bool:
     """Tell the end of a connection from a message of no bytes, which looks the same to recv(2).
 
     Only when the reading side is shut can it be the end; but what was queued before comes first, so if
     there is more to see, it was a message.
+
+    Args:
+        entry: A message socket.
+        length: Of what was just received.
     """
-    if message.length or not _is_shut(entry):
+    if length or not is_shut(entry):
         return False
     try:
         return not entry.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)

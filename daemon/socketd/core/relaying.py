@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 HEARTBEAT_S: Final = 15.0
 """How long nothing may be said before ``Leg.idle`` is asked whether it has something to say."""
-_TURNS: Final = 8
-"""Chunks each way before other requests have their turn."""
+_TURN_S: Final = 0.002
+"""How long one relay goes on before other requests have their turn."""
 
 
 class Line(Protocol):
@@ -35,6 +35,11 @@ class Line(Protocol):
 
     is_bare: bool
     is_ended: bool
+    has_more: bool
+
+    @property
+    def in_hand(self) -> int:
+        """As of ``Leg``."""
 
     def fileno(self) -> int:
         """Give the number of a duplicate that is this line's own; nobody else watches it."""
@@ -71,16 +76,20 @@ class Line(Protocol):
 
 
 class _Direction:
-    """One way: at most one chunk is under way."""
+    """One way: at most one chunk is under way.
 
-    __slots__ = ("error", "is_done", "moved", "pending", "source", "target")
+    Attributes:
+        is_last: What its source has now is the last of it.
+    """
+
+    __slots__ = ("error", "is_done", "is_last", "moved", "pending", "source", "target")
 
     def __init__(self, source: Leg, target: Leg) -> None:
         self.source = source
         self.target = target
         self.pending: memoryview | None = None
         self.moved = 0
-        self.is_done = False
+        self.is_done = self.is_last = False
         self.error: SocketdError | None = None
 
     @property
@@ -93,15 +102,21 @@ class _Direction:
         """Whether it waits for its target."""
         return not self.is_done and self.pending is not None
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether its source can give something that it has taken in."""
+        return bool(self.source.in_hand or self.source.has_more)
+
     def take(self) -> bool:
         """Take a chunk if there is one, or pass the end on; whether something happened."""
         data = self.source.receive()
         if data is not None:
             self.pending = memoryview(data)
             return True
-        if not self.source.is_ended:
-            return False
-        self.target.end()
+        if self.source.is_ended:
+            self.target.end()
+        elif self.source.has_more or not self.is_last:
+            return self.source.has_more
         self.is_done = True
         return True
 
@@ -179,13 +194,13 @@ class Relay:
     def run(self, pause: Pause) -> Ending:
         """Copy until both ends have come, one side breaks, or it is stopped; the ending tells why."""
         with self._watched(pause):
-            turns = 0
+            deadline = time.monotonic() + _TURN_S
             try:
                 while self._ending is None:
                     if self._turn():
-                        turns += 1
-                        if turns % _TURNS == 0:
+                        if time.monotonic() >= deadline:
                             self._waiter.give_way()
+                            deadline = time.monotonic() + _TURN_S
                     elif self._inward.is_done and self._outward.is_done:
                         self._end(self._inward.error or self._outward.error)
                     else:
@@ -201,12 +216,14 @@ class Relay:
         """Do what can be done without waiting; whether that was anything."""
         has_moved = self._client.tend()
         for direction in (self._inward, self._outward):
-            if self._is_finishing and direction.reads:
+            if self._is_finishing and direction.reads and not direction.has_rest:
                 direction.is_done = True
             if direction.reads:
                 has_moved |= self._take(direction)
             if direction.writes:
                 has_moved |= direction.give()
+        # Who takes nothing more is heard out, and then it is over: the client's close would not be heard.
+        self._outward.is_last = self._inward.error is not None
         return has_moved
 
     def _take(self, direction: _Direction) -> bool:
@@ -247,7 +264,7 @@ class Relay:
 
     def _end(self, error: SocketdError | None) -> None:
         if self._ending is None:
-            lost = (self._inward.undelivered, self._outward.undelivered)
+            lost = (self._inward.undelivered + self._client.in_hand, self._outward.undelivered)
             is_whole = error is None and not self._is_finishing and lost == (0, 0) and self._has_both_ends
             self._ending = Ending(error, is_whole, lost, self._is_finishing)
 

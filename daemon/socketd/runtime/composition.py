@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from socketd.runtime.reloading import Reloadable
     from socketd.runtime.settings import Settings
     from socketd.service import Archive, Limits, Service
+    from socketd.service.tunnels import Tunnels
     from socketd.web.app import WebSettings
 
     WsgiApplication = Callable[[dict[str, Any], Any], Any]
@@ -77,6 +78,10 @@ class Holder(Protocol):
     @property
     def table(self) -> Sized:
         """As many as are held."""
+
+    @property
+    def tunnels(self) -> Tunnels:
+        """Those that the pump does not move are ended by it."""
 
     def close(self) -> None:
         """Close every held socket, for good."""

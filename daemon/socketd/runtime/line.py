@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gevent import ssl
 
-from socketd.errors import ClientGoneError
+from socketd.errors import ClientGoneError, KernelRefusedError
+from socketd.runtime.patience import probe
 from socketd.runtime.waiting import new_poll
 
 if TYPE_CHECKING:
@@ -33,20 +34,34 @@ class _Line:
     Args:
         connection: Not owned; nobody else reads or writes it from now on.
         early: What was read of it before.
+
+    Raises:
+        KernelRefusedError: EMFILE.
     """
 
     is_bare = True
+    has_more = False
 
     def __init__(self, connection: Any, early: bytes) -> None:
         self._early = early
         self.is_ended = False
         self._is_shut = self._is_known_to_have_left = False
-        self._sock = _socket.socket(fileno=os.dup(connection.fileno()))
+        try:
+            self._sock = _socket.socket(fileno=os.dup(connection.fileno()))
+        except OSError as error:
+            raise KernelRefusedError(error, "dup") from error
         self._linger(is_on=True)
+        with contextlib.suppress(OSError):  # it has gone
+            probe(self._sock)
 
     def fileno(self) -> int:
         """Give the number of our duplicate."""
         return self._sock.fileno()
+
+    @property
+    def in_hand(self) -> int:
+        """Count what was read before, and not given."""
+        return len(self._early)
 
     def take_early(self) -> bytes:
         """Give what was read before, once."""

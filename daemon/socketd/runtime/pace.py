@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 SLOWEST_BYTES_PER_S: Final = 64 * 1024
 """Whoever sends or reads much has a second more for so many bytes."""
-_TURN_BYTES: Final = 1 << 20
-"""Read from one client that is never short of bytes before others have their turn."""
+_TURN_S: Final = 0.002
+"""How long one client that is never short of bytes is read before others have their turn."""
 
 
 class Paced:
@@ -38,7 +38,7 @@ class Paced:
     request_timeout_s: float = 0.0
     _deadline: float | None = None  # None: idle
     _request: Any = None  # while its body may come
-    _turn_bytes: int = 0
+    _turn_ends: float = 0.0
 
     def expect_head(self) -> None:
         """Be idle until the next byte."""
@@ -47,7 +47,9 @@ class Paced:
 
     def expect_body(self, request: Any) -> None:
         """Time the body of ``request`` (gunicorn's) from now."""
-        self._deadline = monotonic() + self.request_timeout_s
+        now = monotonic()
+        self._deadline = now + self.request_timeout_s
+        self._turn_ends = now + _TURN_S
         self._request = request
 
     def recv(self, size: int = 8192, flags: int = 0) -> bytes:
@@ -65,10 +67,9 @@ class Paced:
             self._deadline = monotonic() + self.request_timeout_s
         elif self._request is not None:
             self._deadline += len(data) / SLOWEST_BYTES_PER_S
-        self._turn_bytes += len(data)
-        if self._turn_bytes >= _TURN_BYTES:  # recv does not yield as long as something is there
-            self._turn_bytes = 0
-            give_way()
+        if self._request is not None and monotonic() >= self._turn_ends:
+            give_way()  # recv does not yield as long as something is there
+            self._turn_ends = monotonic() + _TURN_S
         return data
 
     def sendall(self, data: Any, flags: int = 0) -> None:

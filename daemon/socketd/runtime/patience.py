@@ -28,6 +28,13 @@ _PROBED: Final = (
 """Of TCP: a host that is gone without a word is noticed after two minutes (tcp(7))."""
 
 
+def probe(connection: Any) -> None:
+    """Have the kernel ask a TCP client that says nothing whether it is still there."""
+    if connection.family != socket.AF_UNIX:
+        for level, option, value in _PROBED:
+            connection.setsockopt(level, option, value)
+
+
 class Patient:
     """Waits for its client by the request's own pause, for as long as a view says (below ``pace.Paced``).
 
@@ -41,9 +48,7 @@ class Patient:
     @contextmanager
     def waiting_by(self, wait: Callable[[int], None]) -> Iterator[None]:
         """Call ``wait`` with POLLIN or POLLOUT where reading or writing would block, while the block runs."""
-        if self.family != socket.AF_UNIX:  # type: ignore[attr-defined]
-            for level, option, value in _PROBED:
-                self.setsockopt(level, option, value)  # type: ignore[attr-defined]
+        probe(self)
         self._by = wait
         self._deadline = math.inf
         try:

@@ -32,6 +32,7 @@ from socketd.web.takeover import TAKEN_OVER
 if TYPE_CHECKING:
     from socketd.runtime.pumping.pump import SplicePump
     from socketd.runtime.server import Server
+    from socketd.service.tunnels import Tunnels
 
 HEARTBEAT_S = 1.0
 FLOWS_S = 2.0  # for readers that are slow to take what was taken for them; part of the graceful time
@@ -259,7 +260,7 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
             server.close()
         self._connections.end_meetings()
         deadline = monotonic() + self.app.frame.settings.graceful_timeout_s
-        _end_flows(assembly.pump, min(FLOWS_S, deadline - monotonic()))
+        _end_flows(assembly.pump, assembly.service.tunnels, min(FLOWS_S, deadline - monotonic()))
         assembly.room.shut()
         assembly.end_stalled()
         self._connections.end_idle()
@@ -275,12 +276,13 @@ class SocketdWorker(GeventWorker):  # type: ignore[misc]
         assembly.finish()
 
 
-def _end_flows(pump: SplicePump | None, patience_s: float) -> None:
-    """Have tunnels and forwards deliver what they have in hand, and end them."""
-    if pump is None:
-        return
+def _end_flows(pump: SplicePump | None, tunnels: Tunnels, patience_s: float) -> None:
+    """Have tunnels and forwards deliver what they have in hand, and end them; some are the pump's."""
     deadline = monotonic() + patience_s
-    pump.finish()
-    while pump.count and monotonic() < deadline:
+    tunnels.finish()
+    if pump is not None:
+        pump.finish()
+    while (tunnels.relays or (pump is not None and pump.count)) and monotonic() < deadline:
         gevent.sleep(MOMENT_S)
-    pump.close()
+    if pump is not None:
+        pump.close()

@@ -76,7 +76,7 @@ class Passing:
 
         Raises:
             NotPermittedError, NeedsUnixSocketError, NotReceivingError, InvalidRequestError,
-                UnknownSocketError, StaleError: Nothing was sent.
+                UnknownSocketError, StaleError, BusyError: Nothing was sent.
             PeerStalledError: The client does not read; its connection is ended.
             ClosedMeanwhileError, ClientGoneError, KernelRefusedError: Some may have been sent.
         """
@@ -186,6 +186,8 @@ class Passing:
             entry = call.find(self._table, reference)
             if entry in entries:
                 raise InvalidRequestError(f"socket {reference} is asked for twice", member="sockets")
+            if wanted.is_release:  # bytes that a flow has in hand would be missing in the stream
+                entry.raise_if_flowing("release")
             entries[entry] = None
             if count % scm.MOST_DESCRIPTORS == 0:
                 call.waiter.give_way()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from socketd.core import streaming
 from socketd.core.streaming import OneWait
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from socketd.service.ground import Ground
     from socketd.service.operations import Operations
     from socketd.service.uploads import Part
+
+_TURN_S: Final = 0.002
+"""How long one upload goes on before other requests have their turn."""
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +79,14 @@ class Writing:
         """
         try:
             streaming.check_sendable(self._entry)
+            turn_ends = time.monotonic() + _TURN_S
             while piece := read():
                 start = self._brought
                 self._brought += len(piece)
                 streaming.send(self._entry, self.upload, start, piece, self._wait.patience(timeout_s))
+                if time.monotonic() >= turn_ends:  # of what is read at once thousands may be pieces of a byte
+                    self._wait.give_way()
+                    turn_ends = time.monotonic() + _TURN_S
         except ShuttingDownError as error:
             self.upload.is_over = True
             if self.upload.position:

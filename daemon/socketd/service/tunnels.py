@@ -19,9 +19,9 @@ from socketd.errors import (
     InvalidRequestError,
     SocketdError,
 )
-from socketd.kernel import facts
 from socketd.service import changes
 from socketd.service.journal import journaled
+from socketd.service.unread import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from socketd.service.ground import Ground
 
 _SYSCALL: Final = "splice"
-_UNREAD_S: Final = 5.0
-_LOOK_S: Final = 0.01
+UNREAD_S: Final = 5.0
+"""How long a client may read nothing of what it was sent before its connection is cut."""
+LOOK_S: Final = 0.5
+_FIRST_LOOK_S: Final = 0.01
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,17 @@ class Tunnels:
         self._table = ground.table
         self._journal = ground.journal
         self._pump = ground.pump
+        self._relays: set[Relay] = set()
+
+    @property
+    def relays(self) -> int:
+        """How many tunnels are copied, and not the pump's to end."""
+        return len(self._relays)
+
+    def finish(self) -> None:
+        """Have each of those end as soon as what it has taken is delivered."""
+        for relay in self._relays:
+            relay.finish()
 
     @journaled(changes.TUNNEL_OPENED)
     def find(self, call: Call, reference: str, *, with_messages: bool = False) -> Entry:
@@ -93,7 +106,7 @@ class Tunnels:
             switch: Tells the client, and gives its connection; from then on nothing is raised.
 
         Raises:
-            TooManyWaitsError, QuotaError, ShuttingDownError: Before that.
+            TooManyWaitsError, QuotaError, ShuttingDownError, KernelRefusedError: Before that.
         """
         with call.waiter.half_open().pause() as pause:
             line = switch()
@@ -107,24 +120,30 @@ class Tunnels:
         return self._concluded(call, entry, ending)
 
     def let_read(self, call: Call, line: Line) -> None:
-        """Wait a bounded time until the client's kernel has all that was sent; a reset would take it back."""
-        deadline = time.monotonic() + _UNREAD_S
+        """Wait until the client's kernel has all that was sent, or takes nothing of it any more."""
+        unread, look_s = Unread(line.fileno(), UNREAD_S), _FIRST_LOOK_S
         with suppress(SocketdError), call.waiter.half_open().pause() as pause:
-            while facts.queues(line.fileno()).unsent_bytes and time.monotonic() < deadline:
-                pause.wait(time.monotonic() + _LOOK_S)  # nothing tells when it is through
+            while unread.count() and not unread.is_over:
+                pause.wait(time.monotonic() + look_s)  # nothing tells when it is through
+                look_s = min(2 * look_s, LOOK_S)
 
     def _copied(self, call: Call, entry: Entry, client: Leg, pause: Pause) -> Ending:
         relay = Relay(client, entry, call.waiter.half_open(), self._table.closer)
-        with self._flowing(call, entry, relay):
-            return relay.run(pause)
+        self._relays.add(relay)
+        try:
+            with self._flowing(call, entry, relay):
+                return relay.run(pause)
+        finally:
+            self._relays.discard(relay)
 
     def _pumped(self, call: Call, entry: Entry, line: Line, pause: Pause) -> Ending:
         error: SocketdError | None = None
         entry.be_spliced()
+        early = line.take_early()
         try:
-            flow = self._pump.join(line.fileno(), entry.fd, pause.ring, line.take_early(), is_guest=True)
+            flow = self._pump.join(line.fileno(), entry.fd, pause.ring, early, is_guest=True)
         except SocketdError as refusal:
-            return Ending(refusal)
+            return Ending(refusal, undelivered=(len(early), 0))
         try:
             with self._flowing(call, entry, flow):
                 while flow.ending is None:

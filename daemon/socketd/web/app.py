@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, Response, current_app, g, request
 from flask_smorest import Api
+from werkzeug import exceptions
 
 from socketd.errors import InvalidRequestError
 from socketd.web import browsers, errors, idempotency, instance, spec
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gauges", "WebSettings", "create_app"]
 
+_CHUNKED: Final = "chunked"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _OPENAPI: Final = {"API_TITLE": "socketd", "API_VERSION": "v1", "OPENAPI_VERSION": "3.1.0"}
 
@@ -64,6 +66,7 @@ def create_app(
     app.before_request(_name_request)
     app.before_request(browsers.refuse_foreign)
     instance.install(app)
+    app.before_request(_refuse_coded_body)
     app.before_request(_refuse_unknown_query)
     idempotency.install(app)
     app.after_request(_finish)
@@ -74,6 +77,17 @@ def _name_request() -> None:
     """Take the caller's own request id if it is a sane one, so that both logs can be matched."""
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+
+
+def _refuse_coded_body() -> None:
+    """Refuse a body that is compressed on its way: gunicorn takes the chunks off, and leaves the rest to us.
+
+    Raises:
+        exceptions.NotImplemented: It is (RFC 9112, 6.1).
+    """
+    coding = request.headers.get("Transfer-Encoding", _CHUNKED)
+    if coding.strip().lower() != _CHUNKED:
+        raise exceptions.NotImplemented(f"a body in the transfer coding {coding!r} is not read; chunked is")
 
 
 def _refuse_unknown_query() -> None:

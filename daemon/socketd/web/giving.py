@@ -9,13 +9,14 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from flask import Response, current_app, g
+from flask import Response, current_app
 from marshmallow import ValidationError
 
 from socketd.errors import ClientGoneError, InvalidRequestError, KernelRefusedError, PeerStalledError
 from socketd.kernel import scm
 from socketd.service.channel import Channel
 from socketd.service.donation import Offer
+from socketd.web import upgrading
 from socketd.web.body import MalformedBodyError
 from socketd.web.caller import service
 from socketd.web.representation import many_sockets
@@ -30,9 +31,6 @@ MANIFEST_BYTES: Final = 1024 * 1024
 _LENGTH: Final = struct.Struct(">I")
 _REFUSED: Final = b"\0"
 _MANIFEST: Final = ManifestSchema()
-_SWITCH: Final = (
-    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {}\r\nX-Request-Id: {}\r\n\r\n"
-)
 
 
 def serve(asked: Call, connection: int, *, existing_ok: bool, fields: list[str] | None = None) -> None:
@@ -44,7 +42,7 @@ def serve(asked: Call, connection: int, *, existing_ok: bool, fields: list[str] 
     channel = Channel(connection, asked.waiter, closer=service().table.closer)
     acknowledged = False
     try:
-        channel.send(_SWITCH.format(PROTOCOL, g.request_id).encode())
+        channel.send(upgrading.switching(PROTOCOL))
         donation = service().passing.donation(asked, _manifest(channel), existing_ok=existing_ok)
         try:
             _receive(channel, donation)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from flask import request
+from flask import current_app, request
 
 from socketd.errors import SocketdError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flask import Flask, Response
 
 HEADER: Final = "Socketd-Instance"
+_EXTENSION: Final = "socketd.instance"
 _ID_BYTES: Final = 8
 
 
@@ -37,7 +38,7 @@ class _Instance:
     """This process, as answers name it."""
 
     def __init__(self) -> None:
-        self._id = os.urandom(_ID_BYTES).hex()
+        self.id = os.urandom(_ID_BYTES).hex()
 
     def refuse_others(self) -> None:
         """Refuse a request that is for another daemon.
@@ -45,17 +46,23 @@ class _Instance:
         Raises:
             OtherInstanceError: It is.
         """
-        if request.headers.get(HEADER, self._id) != self._id:
+        if request.headers.get(HEADER, self.id) != self.id:
             raise OtherInstanceError
 
     def sign(self, response: Response) -> Response:
         """Say who answers."""
-        response.headers[HEADER] = self._id
+        response.headers[HEADER] = self.id
         return response
 
 
 def install(app: Flask) -> None:
     """Have every answer name this process, and every request for another one refused."""
-    instance = _Instance()
+    instance = app.extensions[_EXTENSION] = _Instance()
     app.before_request(instance.refuse_others)
     app.after_request(instance.sign)
+
+
+def name() -> str:
+    """Return the name of this process, for an answer that is written by hand."""
+    found: _Instance = current_app.extensions[_EXTENSION]
+    return found.id

@@ -1,4 +1,7 @@
-"""The OpenAPI document as records: what the page of operations shows, with every ``$ref`` resolved."""
+"""The OpenAPI document as records: what the page of operations shows, with each shape's ``$ref`` resolved.
+
+A parameter, header or answer that is a ``$ref`` is of all operations: the page says it once, in words.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ if TYPE_CHECKING:
     from socketd.web.reference_schemas import Member, Shape
 
 METHODS: Final = ("post", "put", "get", "delete")
-_DEFAULT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +121,18 @@ def _operation(
         anchor="-".join([method.lower(), *(words or ["service"])]),
         summary=found.get("summary", ""),
         text=found.get("description", ""),
-        parameters=tuple(_parameter(each) for each in [*common, *found.get("parameters", [])]),
+        parameters=tuple(
+            _parameter(each) for each in [*common, *found.get("parameters", [])] if _is_own(each)
+        ),
         bodies=tuple(_contents(document, body)),
         is_body_required=body.get("required", False),
         answers=tuple(_answers(document, found["responses"])),
         curl=reference_examples.curl(method, path),
     )
+
+
+def _is_own(found: Mapping[str, Any]) -> bool:
+    return "$ref" not in found
 
 
 def _parameter(found: Mapping[str, Any]) -> Parameter:
@@ -146,13 +154,15 @@ def _contents(document: Mapping[str, Any], body: Mapping[str, Any], status: str 
 
 def _headers(response: Mapping[str, Any]) -> Iterator[Member]:
     for name, header in response.get("headers", {}).items():
+        if not _is_own(header):
+            continue
         schema = {"description": header.get("description", ""), **header.get("schema", {})}
         yield reference_schemas.member(name, schema, is_required=False)
 
 
 def _answers(document: Mapping[str, Any], responses: Mapping[str, Any]) -> Iterator[Content]:
     for status, response in sorted(responses.items()):
-        if status == _DEFAULT:
+        if not _is_own(response):
             continue
         contents = list(_contents(document, response, status))
         yield from contents or [

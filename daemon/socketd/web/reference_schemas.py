@@ -59,7 +59,7 @@ def components(document: Mapping[str, Any]) -> tuple[Shape, ...]:
 def reached(document: Mapping[str, Any]) -> set[str]:
     """Return the names of the components that an operation leads to."""
     found: set[str] = set()
-    waiting = set(_references(document["paths"]))
+    waiting = set(_references([document["paths"], document["components"].get("responses", {})]))
     while waiting:
         name = waiting.pop()
         found.add(name)
@@ -99,7 +99,7 @@ def member(name: str, schema: Mapping[str, Any], *, is_required: bool) -> Member
 def _references(node: object) -> Iterator[str]:
     if isinstance(node, dict):
         target = node.get("$ref")
-        if isinstance(target, str):
+        if isinstance(target, str) and target.startswith(_REFERENCE):
             yield target.removeprefix(_REFERENCE)
         for value in node.values():
             yield from _references(value)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from marshmallow.fields import Field
 
 
-_METHODS: Final = ("get", "put", "post", "delete")
+_CHANGING: Final = ("put", "post", "delete")
+_METHODS: Final = ("get", *_CHANGING)
 _FORMS: Final[dict[type[Field[Any]], dict[str, Any]]] = {
     Word: {"oneOf": [{"type": "string"}, {"type": "integer"}]},
     FlagList: {"oneOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]},
@@ -36,9 +37,24 @@ _INFO: Final = {
     "and see the descriptor, the inode and what the kernel knows.",
     "license": {"name": "MIT", "identifier": "MIT"},
 }
-_PROBLEM: Final = {
-    "description": "It was refused; the body says by which system call, with which errno, and what to do.",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+_PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_SIGNED: Final = {name: {"$ref": f"#/components/headers/{name}"} for name in headers.EVERY_ANSWER}
+_COMMON: Final = {
+    each["name"]: each for each in (headers.INSTANCE, headers.REQUEST_ID, headers.IDEMPOTENCY_KEY)
+}
+_REFUSALS: Final = {
+    "Problem": {
+        "description": "It was refused; the body says by which system call, with which errno, and what "
+        "to do.",
+        "headers": _SIGNED,
+        "content": _PROBLEM,
+    },
+    "PreconditionFailed": {
+        "description": "Nothing was done: the request is for another daemon process (`other_instance`, by "
+        "Socketd-Instance), or for another socket than has the number now (`stale`, by If-Match).",
+        "headers": _SIGNED,
+        "content": _PROBLEM,
+    },
 }
 _TOKEN: Final = {
     "type": "http",
@@ -96,11 +112,12 @@ def document(api: Api) -> dict[str, Any]:
     for path, operations in found["paths"].items():
         for method in _METHODS:
             if method in operations:
-                _complete(path, operations[method])
+                _complete(path, method, operations)
         for parameter in operations.get("parameters", []):
             if parameter["name"] == "ref":
                 parameter["description"] = "A descriptor number or a name."
-    # flask-smorest brings shapes of its own, for errors and pages that we do not have.
+    # flask-smorest brings answers and shapes of its own, for errors and pages that we do not have.
+    found["components"]["responses"] = _REFUSALS
     used = reached(found)
     schemas = {name: shape for name, shape in found["components"]["schemas"].items() if name in used}
     return {
@@ -109,7 +126,13 @@ def document(api: Api) -> dict[str, Any]:
         "security": [{}, {"token": []}, {"certificate": []}],
         "tags": found["tags"],
         "paths": found["paths"],
-        "components": {"schemas": schemas, "securitySchemes": {"token": _TOKEN, "certificate": _CERTIFICATE}},
+        "components": {
+            "schemas": schemas,
+            "parameters": _COMMON,
+            "headers": headers.EVERY_ANSWER,
+            "responses": found["components"]["responses"],
+            "securitySchemes": {"token": _TOKEN, "certificate": _CERTIFICATE},
+        },
     }
 
 
@@ -131,10 +154,20 @@ def document_text() -> str:
     return text_of(app.extensions["socketd.api"])
 
 
-def _complete(path: str, operation: dict[str, Any]) -> None:
-    """Add what holds for every operation: problems, and ``If-Match`` where one socket is meant."""
+def _complete(path: str, method: str, item: dict[str, Any]) -> None:
+    """Add to an operation what all have, and ``If-Match`` where one socket is meant."""
+    operation = item[method]
     responses = operation["responses"]
-    responses["default"] = _PROBLEM
-    responses.pop("422", None)
+    for not_ours in ("422", "default"):
+        responses.pop(not_ours, None)
+    for response in responses.values():
+        response["headers"] = {**response.get("headers", {}), **_SIGNED}
+    responses["412"] = {"$ref": "#/components/responses/PreconditionFailed"}
+    responses["default"] = {"$ref": "#/components/responses/Problem"}
+    parameters = operation.setdefault("parameters", [])
     if "{ref}" in path:
-        operation.setdefault("parameters", []).append(headers.IF_MATCH)
+        parameters.append(headers.IF_MATCH)
+    left_out = {each["name"] for each in (*item.get("parameters", ()), *parameters)}
+    if method not in _CHANGING:
+        left_out.add(headers.IDEMPOTENCY_KEY["name"])
+    parameters += [{"$ref": f"#/components/parameters/{name}"} for name in _COMMON if name not in left_out]

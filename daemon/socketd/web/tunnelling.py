@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from flask import request
 
-from socketd.errors import ClientGoneError, KernelRefusedError
+from socketd.errors import ClientGoneError
 from socketd.web import upgrading
 from socketd.web.caller import service
 
@@ -29,6 +29,7 @@ class Switch:
         """Do it, at once: nobody else runs meanwhile.
 
         Raises:
+            KernelRefusedError: EMFILE; the client has been told nothing.
             ClientGoneError: The client reads not even this, and has answers of before unread.
         """
         line: Line = request.environ["gunicorn.socket"].leave_http()
@@ -38,7 +39,7 @@ class Switch:
         return line
 
     def close(self, *, is_well: bool) -> None:
-        """Let the connection end, by a reset if the tunnel did not come to both its ends."""
+        """Let the connection end, by a reset if the client would miss something without knowing."""
         if self.line is not None:
             if is_well:
                 self.line.end_well()
@@ -51,9 +52,9 @@ def serve(asked: Call, entry: Entry) -> None:
     is_well = False
     try:
         ending = service().tunnels.join(asked, entry, switch)
-        is_well = ending.is_whole
-        if isinstance(ending.error, KernelRefusedError) and switch.line is not None:
-            service().tunnels.let_read(asked, switch.line)  # the peer's last words, and then its reset
+        is_well = ending.is_lossless
+        if switch.line is not None and not ending.is_whole:
+            service().tunnels.let_read(asked, switch.line)  # a reset, ours too, takes back what is under way
     except ClientGoneError:
         if switch.line is None:
             raise

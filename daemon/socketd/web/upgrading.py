@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Response, g, request
 
 from socketd.errors import InvalidRequestError, SocketdError
+from socketd.web import instance
 from socketd.web.application import ApiResponse
 from socketd.web.takeover import TAKEN_OVER
 
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-_SWITCH: Final = (
-    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {}\r\nX-Request-Id: {}\r\n\r\n"
-)
+_SWITCH: Final = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {}\r\n"
 UPGRADE: Final[Mapping[str, Any]] = {
     "name": "Upgrade",
     "in": "header",
@@ -91,7 +90,13 @@ def require(protocol: str) -> None:
 
 def switching(protocol: str) -> bytes:
     """Write the 101 of this request."""
-    return _SWITCH.format(protocol, g.request_id).encode()
+    lines = [f"{name}: {value}\r\n" for name, value in signature().items()]
+    return "".join((_SWITCH.format(protocol), *lines, "\r\n")).encode()
+
+
+def signature() -> dict[str, str]:
+    """Give the headers that every answer has, which the application adds to those that it writes itself."""
+    return {"X-Request-Id": g.request_id, instance.HEADER: instance.name()}
 
 
 def refused(answer: Response, error: UpgradeRequiredError) -> Response:

@@ -2,70 +2,28 @@
 
 from __future__ import annotations
 
-import base64
 from collections import deque
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from h11 import ProtocolError
-from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Message, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
-from wsproto.utilities import RemoteProtocolError
 
-from socketd.errors import ClientGoneError, InvalidRequestError
-from socketd.web.upgrading import UpgradeRequiredError
+from socketd.errors import ClientGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
-    from wsproto.events import Event, Request
+    from wsproto import WSConnection
+    from wsproto.events import Event
 
     from socketd.core.relaying import Line
 
-PROTOCOL: Final = "websocket"
-VERSION: Final = {"Sec-WebSocket-Version": "13"}
-_KEY_BYTES: Final = 16
 _REASON_BYTES: Final = 123  # RFC 6455, 5.5: a control frame carries 125, two of them the code
+_FRAMES: Final = 64
+"""Looked at in one go: of what is read at once there may be ten thousand, some 20 µs each."""
 _MOST_UNSENT: Final = 64 * 1024
 """What may wait for a client that sends pings and reads nothing; then nothing more is read of it."""
-
-
-def handshake(headers: Sequence[tuple[str, str]]) -> tuple[WSConnection, list[str]]:
-    """Read a request that asks for a WebSocket; returns what is to answer it, and the subprotocols it offers.
-
-    Raises:
-        UpgradeRequiredError: It is of another version.
-        InvalidRequestError: It is not as it should be.
-    """
-    connection = WSConnection(ConnectionType.SERVER)
-    try:
-        connection.initiate_upgrade_connection(
-            [(name.encode(), value.encode("latin-1")) for name, value in headers if _is_read(name)], "/"
-        )
-        (asked,) = connection.events()
-    except (RemoteProtocolError, ProtocolError) as error:
-        if getattr(getattr(error, "event_hint", None), "status_code", 0) == HTTPStatus.UPGRADE_REQUIRED:
-            raise UpgradeRequiredError(PROTOCOL, VERSION) from error
-        raise InvalidRequestError(f"no WebSocket handshake: {error}") from error
-    given = {name.lower(): value for name, value in headers}
-    if not _is_key(given["sec-websocket-key"]):
-        raise InvalidRequestError("no WebSocket handshake: Sec-WebSocket-Key is not 16 bytes in base64")
-    offer: Request = asked  # type: ignore[assignment]  # there is no other event before it is accepted
-    return connection, offer.subprotocols
-
-
-def _is_key(text: str) -> bool:
-    """Whether it is a nonce (RFC 6455, 4.2.1), which wsproto does not ask."""
-    try:
-        return len(base64.b64decode(text, validate=True)) == _KEY_BYTES
-    except ValueError:
-        return False
-
-
-def _is_read(header: str) -> bool:
-    return header.lower() in ("host", "connection", "upgrade") or header.lower().startswith("sec-websocket-")
 
 
 class WebSocketLeg:
@@ -96,6 +54,7 @@ class WebSocketLeg:
         self._is_stream = is_stream
         self._most_bytes = most_bytes
         self._came: deque[bytes] = deque()
+        self._frames: Iterator[Event] | None = None  # of what was read, those not looked at yet
         self._message = bytearray()  # of one that is not whole
         self._is_empty = True  # so far
         self._failure: ClientGoneError | None = None
@@ -107,6 +66,16 @@ class WebSocketLeg:
     def is_ended(self) -> bool:
         """Whether the client has ended its direction, and all of it was given."""
         return self.has_ended and not self._came
+
+    @property
+    def has_more(self) -> bool:
+        """Whether frames wait that were read."""
+        return self._frames is not None and self._may_read
+
+    @property
+    def in_hand(self) -> int:
+        """Count what has come and was not given; of a message that is not whole nothing."""
+        return sum(map(len, self._came))
 
     @property
     def is_open(self) -> bool:
@@ -188,8 +157,8 @@ class WebSocketLeg:
             cut = reason.encode()[:_REASON_BYTES].decode(errors="ignore")
             self._queue(CloseConnection(code, cut or None))
 
-    def await_close(self) -> None:
-        """Read on for the client's own close, and drop what else comes.
+    def await_close(self) -> bool:
+        """Read a bit on for the client's own close, and drop what else comes; whether it was anything.
 
         After a breach of the protocol nothing can be read out of what comes: then our FIN follows our close.
 
@@ -197,30 +166,48 @@ class WebSocketLeg:
             ClientGoneError: It has gone.
         """
         self._flush()
-        if self._verdict is not None:
+        if self._verdict is None:
+            has_read = self._read()
+            self._came.clear()
+        else:
             if not self._unsent:
                 self._line.end()
-            while self._line.receive() is not None:
-                pass
-        while self._verdict is None and self._read():
-            self._came.clear()
+            has_read = self._line.receive() is not None
         if self._line.is_ended:
             raise ClientGoneError
+        return has_read
+
+    @property
+    def _may_read(self) -> bool:
+        return self._failure is None and len(self._unsent) < _MOST_UNSENT
 
     def _read(self) -> bool:
-        """Take in what has come; whether that was anything."""
-        if self._failure is not None or len(self._unsent) >= _MOST_UNSENT:
+        """Take in some of what has come; whether that was anything."""
+        if not self._may_read:
             return False
-        data = self._line.receive()
-        if data is None:
-            if self._line.is_ended:
-                self._failure = ClientGoneError()  # without a close
-            return False
-        if self._connection.state in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
+        if self._frames is None:
+            data = self._line.receive()
+            if data is None:
+                if self._line.is_ended:
+                    self._failure = ClientGoneError()  # without a close
+                return False
+            if self._connection.state is ConnectionState.CLOSED:  # what follows the client's close
+                return True
             self._connection.receive_data(data)
-            for event in self._connection.events():
-                self._hear(event)
+            self._frames = self._connection.events()
+        self._look(self._frames)
         return True
+
+    def _look(self, frames: Iterator[Event]) -> None:
+        """Hear some of what was read; nothing that comes behind a failure."""
+        for _ in range(_FRAMES):
+            event = next(frames, None)
+            if event is None:
+                self._frames = None
+                return
+            self._hear(event)
+            if not self._may_read:
+                return
 
     def _raise_failure(self) -> None:
         """Raise what ends it; what came before that has been given."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from flask import g, request
+from flask import request
 from wsproto.events import AcceptConnection
 from wsproto.frame_protocol import CloseReason
 
 from socketd.core.transfer import is_stream
 from socketd.errors import ClientGoneError, ClosedMeanwhileError, ShuttingDownError, SocketdError
-from socketd.web import subprotocols
+from socketd.service.tunnels import LOOK_S, UNREAD_S
+from socketd.service.unread import Unread
+from socketd.web import subprotocols, upgrading
 from socketd.web.caller import house, service
 from socketd.web.websocket import WebSocketLeg
 
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from socketd.core.relaying import Line
     from socketd.service import Call
 
-_CLOSING_S: Final = 5.0
-"""How long the client may take to answer a close; then its connection is reset."""
-
 
 class _Opening:
     """Accepts the WebSocket when the socket is ready for it."""
@@ -36,9 +35,8 @@ class _Opening:
     def __init__(self, entry: Entry, connection: WSConnection, offered: Sequence[str]) -> None:
         self._connection = connection
         self._is_stream = is_stream(entry)
-        self._accept = AcceptConnection(
-            subprotocol=subprotocols.chosen(offered), extra_headers=[(b"x-request-id", g.request_id.encode())]
-        )
+        signature = [(name.encode(), value.encode()) for name, value in upgrading.signature().items()]
+        self._accept = AcceptConnection(subprotocol=subprotocols.chosen(offered), extra_headers=signature)
         self.line: Line | None = None
         self.leg: WebSocketLeg | None = None
 
@@ -69,19 +67,18 @@ def serve(asked: Call, entry: Entry, connection: WSConnection, offered: Sequence
 
 
 def _close(asked: Call, leg: WebSocketLeg, ending: Ending) -> None:
-    """Say why it ends, and wait a bounded time for the client to have read that."""
-    deadline = time.monotonic() + _CLOSING_S
+    """Say why it ends, and wait until the client has answered that, or reads nothing any more."""
     with suppress(ClientGoneError, ShuttingDownError):
         leg.close(*_reason(ending))
+        unread = Unread(leg.fileno(), UNREAD_S)
         with asked.waiter.half_open().pause() as pause:
-            while True:
-                leg.await_close()
-                if leg.is_closed:
-                    return
+            while not (leg.is_closed or unread.is_over):
+                if leg.await_close():
+                    asked.waiter.give_way()
+                    continue
                 pause.disarm(leg.fileno())
                 pause.arm(leg.fileno(), leg.awaits(reading=True, writing=False))
-                if time.monotonic() >= deadline or not pause.wait(deadline):
-                    return
+                pause.wait(time.monotonic() + LOOK_S)
 
 
 def _reason(ending: Ending) -> tuple[int, str]:

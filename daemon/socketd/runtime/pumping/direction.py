@@ -132,16 +132,20 @@ class Direction:
         try:
             self._in_pipe = os.splice(self.source.fd, pipe.writer, pipe.size, flags=_SPLICE)
         except BlockingIOError:
-            self.source.is_readable = False
+            pass
         except OSError as error:
             if error.errno not in _NO_SPLICE:
                 raise self.source.failed(error, "splice") from error
             self.source.is_spliced = False
-        else:
-            self._has_taken(self._in_pipe)
         finally:
             if not self._in_pipe:
                 self._return_pipe()
+        if self._in_pipe:
+            self._is_bulk = self._in_pipe >= BULK_BYTES
+        else:
+            # Urgent data stops splice for good, whatever stands behind it, and looks like an end where the
+            # peer has ended (__tcp_read_sock of net/ipv4/tcp.c). recv passes it over, and knows the end.
+            self._take_copy()
 
     def _take_copy(self) -> None:
         try:
@@ -151,11 +155,8 @@ class Direction:
         except OSError as error:
             raise self.source.failed(error, "recv") from error
         else:
-            self._has_taken(len(self._rest))
-
-    def _has_taken(self, count: int) -> None:
-        self.source.is_at_end = not count
-        self._is_bulk = count >= BULK_BYTES
+            self.source.is_at_end = not self._rest
+            self._is_bulk = len(self._rest) >= BULK_BYTES
 
     # --- giving --------------------------------------------------------------------------------------------
 

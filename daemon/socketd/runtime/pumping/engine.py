@@ -144,11 +144,15 @@ class Engine:
                     os.eventfd_read(fd)
                 else:
                     self._hear(fd, events)
-            while self._told:
-                self._told.popleft()()
+            self._do_as_told()
             for _ in range(len(self._queue)):
                 self._turn(*self._queue.popleft())
+                self._do_as_told()  # the loop may wait for it
         self._is_over.release()
+
+    def _do_as_told(self) -> None:
+        while self._told:
+            self._told.popleft()()
 
     def _release(self) -> None:
         self._epoll.close()

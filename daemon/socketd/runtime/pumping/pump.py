@@ -166,8 +166,9 @@ class SplicePump:
     def close(self) -> None:
         """End what is left, and the thread. Where bytes are lost by that, both sockets are shut down."""
         self._is_closed = True
-        for flow in list(self._flows):
-            flow.cut(is_told=True)
+        with self.lock:  # the end of the last flow may be under way in another thread
+            for flow in list(self._flows):
+                flow.cut(is_told=True)
 
 
 def _as_errno(error: OSError | RuntimeError) -> OSError:

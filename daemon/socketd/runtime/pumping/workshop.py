@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import _socket
-import array
 from typing import TYPE_CHECKING, Final
 
+from socketd.core import ancillary
 from socketd.runtime.pumping.pipes import Pipes
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ COPY_BYTES: Final = 1 << 18
 SMALL_BYTES: Final = 1 << 12
 MOST_KEPT_BYTES: Final = 1 << 24
 """Of bytes that wait in memory for slow sinks; beyond that they are taken in small pieces."""
-_CMSG_CLOEXEC: Final = 0x40000000  # recvmsg(2); the socket module lacks it
-_RIGHTS_BYTES: Final = _socket.CMSG_SPACE(253 * array.array("i").itemsize)  # SCM_MAX_FD, include/net/scm.h
 
 
 class Workshop:
@@ -51,15 +49,7 @@ class Workshop:
         # Descriptors cannot go on with the bytes. Discarded by the kernel in recv(2), one that lingers would
         # keep this thread waiting.
         count, control, _, _ = side.sock.recvmsg_into(
-            [room], _RIGHTS_BYTES, _socket.MSG_DONTWAIT | _CMSG_CLOEXEC
+            [room], ancillary.ROOM, _socket.MSG_DONTWAIT | ancillary.CLOEXEC
         )
-        for level, kind, content in control:
-            if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
-                self._close(content)
+        ancillary.close_all(control, self._closer)
         return self._view[:count]
-
-    def _close(self, rights: bytes) -> None:
-        descriptors = array.array("i")
-        descriptors.frombytes(rights[: len(rights) - len(rights) % descriptors.itemsize])
-        for fd in descriptors:
-            self._closer(fd)

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 from flask import Response, request
 
-from socketd.web import tunnelling, upgrading, websocket, websocket_tunnel
+from socketd.web import handshake, tunnelling, upgrading, websocket_tunnel
 from socketd.web.body import ApiBlueprint
 from socketd.web.caller import call, service
 from socketd.web.upgrading import UPGRADE, Left
 
 blueprint = ApiBlueprint("tunnel", __name__, url_prefix="/v1/sockets", description="Tunnels")
 _TCP: Final[dict[str, Any]] = {**UPGRADE, "schema": {"type": "string", "enum": [tunnelling.PROTOCOL]}}
-_WEBSOCKET: Final[dict[str, Any]] = {**UPGRADE, "schema": {"type": "string", "enum": [websocket.PROTOCOL]}}
+_WEBSOCKET: Final[dict[str, Any]] = {**UPGRADE, "schema": {"type": "string", "enum": [handshake.PROTOCOL]}}
 _SUBPROTOCOL: Final[dict[str, Any]] = {
     "name": "Sec-WebSocket-Protocol",
     "in": "header",
@@ -45,8 +45,8 @@ def open_websocket(ref: str) -> Response:
     On a stream socket a binary message is bytes, and an empty one the end of that direction, both ways; on
     others a message is one datagram. Text is sent as UTF-8. After both ends the daemon closes with 1000.
     """
-    upgrading.require(websocket.PROTOCOL)
-    connection, offered = websocket.handshake(list(request.headers.items()))
+    upgrading.require(handshake.PROTOCOL)
+    connection, offered = handshake.read(list(request.headers.items()))
     asked = call()
     entry = service().tunnels.find(asked, ref, with_messages=True)
     websocket_tunnel.serve(asked, entry, connection, offered)

@@ -13,6 +13,34 @@ IF_MATCH: Final[dict[str, Any]] = {
     "schema": _TEXT,
     "description": "The ETag of the socket that is meant; 412 if the number is another's now.",
 }
+INSTANCE: Final[dict[str, Any]] = {
+    "name": "Socketd-Instance",
+    "in": "header",
+    "required": False,
+    "schema": _TEXT,
+    "description": "The daemon process that the request is for, as its answers name it; else 412.",
+}
+REQUEST_ID: Final[dict[str, Any]] = {
+    "name": "X-Request-Id",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    "description": "What to call this request in the answer and in the log; else the daemon makes it up.",
+}
+IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "description": "Names the request: a repeat is answered as the first one was, and not done again.",
+}
+EVERY_ANSWER: Final[dict[str, Any]] = {
+    "Socketd-Instance": {
+        "description": "A name that the daemon process made up when it started.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+    },
+    "X-Request-Id": {"description": "The request's id, as the log has it.", "schema": _TEXT},
+}
 ONE_SOCKET: Final[dict[str, Any]] = {
     "ETag": {"description": "The socket's cookie, quoted; for If-Match.", "schema": _TEXT},
 }

@@ -7,12 +7,10 @@ from typing import Any, Final
 from marshmallow import fields, validate
 
 from socketd.web.schemas.base import AnswerSchema, StrictSchema
+from socketd.web.schemas.headers import IDEMPOTENCY_KEY
 
 UPLOAD_KEY: Final[dict[str, Any]] = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    **IDEMPOTENCY_KEY,
     "description": "Of PUT and HEAD: names the upload. What of it was sent is not sent again.",
 }
 UPLOAD_OFFSET: Final[dict[str, Any]] = {
