@@ -96,7 +96,8 @@ class ApiError(SocketdError):
 
     def __str__(self) -> str:
         """Say what was refused, why, and what to do."""
-        text = self.detail
+        # Programs look for these words.
+        text = f"timed out: {self.detail}" if self.code == TIMED_OUT else self.detail
         if self.symbol and self.symbol not in text:
             text += f" [{self.symbol}]"
         for member, faults in self.members.items():
@@ -111,6 +112,11 @@ class ApiError(SocketdError):
 
 class KernelError(ApiError, OSError):
     """A refusal with an errno that Python has no class of its own for."""
+
+    @property  # type: ignore[misc]  # it is read-only
+    def __class__(self) -> Any:
+        """Python's class for the errno, by which programs tell errors apart: redis-py has a table of them."""
+        return next(kind for kind in type(self).__mro__ if kind.__module__ == OSError.__module__)
 
 
 class ResolveError(ApiError, socket.gaierror):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -32,6 +31,7 @@ Preference: TypeAlias = Literal["descriptor"]
 AnySocket: TypeAlias = "Socket | socket.socket"
 
 UNSET: Final[Any] = getattr(socket, "_GLOBAL_DEFAULT_TIMEOUT", object())  # what http.client passes
+_PORTS: Final = range(1 << 16)
 _ONE_REQUEST_S: Final = 30.0  # how long connecting may take within create; more than that goes on by itself
 
 
@@ -187,10 +187,13 @@ def functions(client: Client | None = None) -> Functions:
 
 
 def _destination(host: Host, port: Port) -> dict[str, Any]:
-    with suppress(socket.gaierror):  # what is no host it says in other ways
+    try:
         NATIVE_GETADDRINFO(host, port, 0, 0, 0, NUMERIC)
+    except socket.gaierror:  # what is no host it says in other ways
+        if host in ("", b""):
+            raise
     name = host.decode() if isinstance(host, bytes) else host
-    if isinstance(port, int) and isinstance(name, str):
+    if isinstance(port, int) and isinstance(name, str) and port in _PORTS:
         for family, text in ((socket.AF_INET, "inet"), (socket.AF_INET6, "inet6")):
             if is_literal(family, name):
                 return dict(wire_address((name, port), text, "connect"))  # type: ignore[arg-type]

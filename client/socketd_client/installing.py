@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import _socket
 import socket
+from abc import ABCMeta
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from socketd_client import constants
 from socketd_client.defaults import DEFAULTS
+from socketd_client.descriptor_calls import CALLS
 from socketd_client.functions import UNSET, Functions
 from socketd_client.handle import Socket
 from socketd_client.own_traffic import is_own
 from socketd_client.patching import PATCHES
 from socketd_client.selecting import replacements
+from socketd_client.wrapping import wrap_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,9 +44,10 @@ def installed(
     """Have libraries that know nothing of socketd use held sockets, in all threads, until the block ends.
 
     Within the block ``socket.socket``, ``create_connection``, ``create_server``, ``socketpair``, ``fromfd``,
-    ``getaddrinfo`` and what waits for sockets in ``select`` and ``selectors`` are this package's. Sockets of
-    other families are local as ever. What a module has imported by value (``from socket import socket``)
-    cannot be replaced. Blocks may be nested; the innermost counts.
+    ``getaddrinfo`` and what waits for sockets in ``select`` and ``selectors`` are this package's, ``ssl``
+    takes the descriptor of what it wraps, and ``fcntl.fcntl`` and ``os.sendfile`` know held sockets' numbers.
+    Sockets of other families are local as ever. What a module has imported by value (``from socket import
+    socket``) cannot be replaced. Blocks may be nested; the innermost counts.
 
     Args:
         client: Whose daemon holds the sockets; it stays open.
@@ -69,8 +73,11 @@ def installed(
         DEFAULTS.remove(client)
 
 
-class _Kind(type(Socket)):  # type: ignore[misc]  # it is type
-    """The class of the stand-in for ``socket.socket``: what it makes may be of another class."""
+class _Kind(ABCMeta):
+    """The class of the stand-in for ``socket.socket``: what it makes may be of another class.
+
+    A program's class may have the stand-in and an abstract one as its bases; hence ``ABCMeta``.
+    """
 
     chosen: _StandIns
 
@@ -172,6 +179,8 @@ def _layer(made: _StandIns) -> Layer:
     functions = ("create_connection", "create_server", "socketpair", "fromfd", "getaddrinfo")
     return {
         **replacements(made.functions.client),
+        ("ssl:SSLContext", "wrap_socket"): wrap_socket,
+        **CALLS,
         **{("socket", name): getattr(made, name) for name in functions},
         ("socket", "socket"): stand_in,
         ("socket", "SocketType"): stand_in,

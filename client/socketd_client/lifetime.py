@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from socketd_client import constants
+from socketd_client.calls import Call
 from socketd_client.errors import ApiError
 from socketd_client.reference import HeldSocket
 
@@ -32,6 +33,10 @@ class Lifetime(HeldSocket):
     _is_owned = False
     _is_counted = False
     _is_inheritable = False
+
+    def __new__(cls, *_arguments: Any, **_options: Any) -> Self:
+        """Pass over what the constructor takes, as the local class does: derived ones hand it on."""
+        return super().__new__(cls)
 
     @classmethod
     def of(
@@ -66,16 +71,23 @@ class Lifetime(HeldSocket):
     def dup(self) -> Self:
         """Return a second handle of the same socket; it is closed when both are."""
         self._must_be_open()
-        twin = type(self).of(self._exchange, self.snapshot, is_owned=self._is_owned, is_duplicate=True)
-        twin._proto = self._proto  # noqa: SLF001 - one of us
+        kind: Any = type(self)
+        twin: Self = kind.of(self._exchange, self.snapshot, is_owned=self._is_owned, is_duplicate=True)
+        try:
+            # As socket.dup: a derived class makes what it has besides.
+            kind.__init__(twin, self.family, self.type, self.proto, fileno=twin.fileno())
+        except BaseException:
+            Lifetime.close(twin)  # the derived one may need what was not made
+            raise
+        twin._proto = self._proto
         twin.settimeout(self._timeout_s)
         return twin
 
     def detach(self) -> int:
         """Let go of the socket without closing it; return the number for ``client.sockets.get``."""
         number = self.fileno()
-        self._closed = self._is_closed = True
-        return number
+        self._closed = True
+        return number if self._end() else -1
 
     def fileno(self) -> int:
         """Return a number that stands for the socket, ``2**30 + fd``; -1 once closed.
@@ -99,9 +111,8 @@ class Lifetime(HeldSocket):
 
     def leave(self) -> None:
         """Close without asking the daemon now: for where no HTTP call may be made."""
-        if self._is_closed:
+        if not self._end():
             return
-        self._is_closed = True
         try:
             is_last = self._is_ours() and self._share.drop()
         except OSError:  # closed through another handle
@@ -161,8 +172,12 @@ class Lifetime(HeldSocket):
         if self._closed:
             self.close()
 
+    def _end(self) -> bool:
+        """Close the handle, and nothing else; tell whether it was open: of several threads, one hears so."""
+        return not self.__dict__.pop("_is_closed", True)  # atomic; that it is closed the class says
+
     def _real_close(self) -> None:
-        if self._is_closed:
+        if not self._end():
             return
         try:
             is_last = self._share.drop()
@@ -170,14 +185,14 @@ class Lifetime(HeldSocket):
             is_last = True
         if is_last and (self._is_ours() or not self._is_owned):
             self._delete()
-        self._is_closed = True
 
     def _delete(self) -> None:
         try:
-            self._call("DELETE")
+            self._exchange.shares.flush()
+            self._exchange.send(Call("DELETE", f"/v1/sockets/{self.fd}", if_match=self.cookie))
         except ApiError:
-            self._is_closed = True
             raise
         except BaseException:
             self._share.restore()
+            self._is_closed = False
             raise

@@ -21,6 +21,9 @@ _FOREVER_S: Final = float((2**31 - 1) // 1000)
 _DONTWAIT: Final = int(socket.MSG_DONTWAIT)
 _WAITALL: Final = int(socket.MSG_WAITALL)
 _PEEK: Final = int(socket.MSG_PEEK)
+# The kernel never waits for the urgent byte (tcp_recv_urg, net/ipv4/tcp.c) nor for an error in the queue
+# (sock_dequeue_err_skb, net/core/skbuff.c), and poll(2) does not tell them by POLLIN.
+_AT_ONCE: Final = _DONTWAIT | int(socket.MSG_OOB) | int(getattr(socket, "MSG_ERRQUEUE", 0))
 
 _SENDTO_LENGTHS: Final = (1, 2)  # of what follows the data
 
@@ -34,9 +37,10 @@ class Nonblocking(socket.socket):
     else has it would then hang in an ``accept`` that finds nothing. Here they only make the calls wait. Nor
     do the calls trust it, for others may clear it: CPython polls, and each passes ``MSG_DONTWAIT``.
 
-    What the kernel does differently for blocking descriptions is done here: ``MSG_DONTWAIT`` does not wait,
-    ``MSG_WAITALL`` of ``recv`` and ``recv_into`` waits for all (with ``MSG_PEEK`` it does not), ``send`` and
-    ``sendmsg`` on a stream send all. A call with a timeout of ``None`` raises ``TimeoutError`` after 24 days.
+    What the kernel does differently for blocking descriptions is done here: ``MSG_DONTWAIT``, ``MSG_OOB`` and
+    ``MSG_ERRQUEUE`` do not wait, ``MSG_WAITALL`` of ``recv`` and ``recv_into`` waits for all (with
+    ``MSG_PEEK`` it does not), ``send`` and ``sendmsg`` on a stream send all. A call with a timeout of
+    ``None`` raises ``TimeoutError`` after 24 days.
 
     Args:
         fileno: A descriptor of a non-blocking description; owned by the object from here.
@@ -67,7 +71,7 @@ class Nonblocking(socket.socket):
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive at most ``bufsize`` bytes."""
-        if flags and self._is_eager(flags):
+        if flags and self._is_eager(flags, _AT_ONCE):
             return self._at_once("recv", bufsize, flags)  # type: ignore[no-any-return]
         if flags and bufsize > 0 and self._takes_all(flags):
             data = bytearray(bufsize)
@@ -76,7 +80,7 @@ class Nonblocking(socket.socket):
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
         """Receive into a buffer, at most ``nbytes`` or what fits."""
-        if flags and self._is_eager(flags):
+        if flags and self._is_eager(flags, _AT_ONCE):
             return self._at_once("recv_into", buffer, nbytes, flags)  # type: ignore[no-any-return]
         if flags and nbytes >= 0 and self._takes_all(flags):
             view = memoryview(buffer).cast("B")
@@ -86,13 +90,13 @@ class Nonblocking(socket.socket):
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         """Receive a message and where it came from."""
-        if flags and self._is_eager(flags):
+        if flags and self._is_eager(flags, _AT_ONCE):
             return self._at_once("recvfrom", bufsize, flags)  # type: ignore[no-any-return]
         return super().recvfrom(bufsize, flags | _DONTWAIT)
 
     def recvfrom_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         """Receive a message into a buffer, and where it came from."""
-        if flags and self._is_eager(flags):
+        if flags and self._is_eager(flags, _AT_ONCE):
             return self._at_once("recvfrom_into", buffer, nbytes, flags)  # type: ignore[no-any-return]
         return super().recvfrom_into(buffer, nbytes, flags | _DONTWAIT)
 
@@ -100,7 +104,7 @@ class Nonblocking(socket.socket):
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Any]:
         """Receive a message and its control data."""
-        if flags and self._is_eager(flags):
+        if flags and self._is_eager(flags, _AT_ONCE):
             return self._at_once("recvmsg", bufsize, ancbufsize, flags)  # type: ignore[no-any-return]
         return super().recvmsg(bufsize, ancbufsize, flags | _DONTWAIT)
 
@@ -108,7 +112,7 @@ class Nonblocking(socket.socket):
         self, buffers: Iterable[WriteableBuffer], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[tuple[int, int, bytes]], int, Any]:
         """Receive a message into several buffers, and its control data."""
-        if flags and self._is_eager(flags):
+        if flags and self._is_eager(flags, _AT_ONCE):
             return self._at_once("recvmsg_into", buffers, ancbufsize, flags)  # type: ignore[no-any-return]
         return super().recvmsg_into(buffers, ancbufsize, flags | _DONTWAIT)
 
@@ -155,9 +159,9 @@ class Nonblocking(socket.socket):
             sent += self._send_rest(memoryview(b"".join(parts))[sent:], flags)
         return sent
 
-    def _is_eager(self, flags: int) -> bool:
-        """Tell whether the call must not wait although others do; CPython's timeouts ignore the flag."""
-        return bool(flags & _DONTWAIT) and self.gettimeout() is None
+    def _is_eager(self, flags: int, which: int = _DONTWAIT) -> bool:
+        """Tell whether the call must not wait although others do; CPython's timeouts ignore the flags."""
+        return bool(flags & which) and self.gettimeout() is None
 
     def _takes_all(self, flags: int) -> bool:
         is_asked = bool(flags & _WAITALL) and not flags & _PEEK

@@ -1,8 +1,8 @@
-"""Attributes of modules that are replaced for a time, by several threads and one within another."""
+"""Attributes of modules and classes that are replaced for a time, by several threads and one in another."""
 
 from __future__ import annotations
 
-import sys
+import pkgutil
 import threading
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -15,19 +15,22 @@ Layer: TypeAlias = "Mapping[tuple[str, str], object]"
 class Patches:
     """The layers of replacements, the last on top; under them what was there before the first.
 
-    Layers may end in any order, for their threads do: what is then shown is the topmost that is left.
+    A layer's keys are of ``pkgutil.resolve_name``'s words for a module or class, and a name in it. Layers may
+    end in any order, for their threads do: what is then shown is the topmost that is left.
     """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a signal handler may come in between
         self._originals: dict[tuple[str, str], object] = {}
+        self._owners: dict[str, object] = {}  # by name: at the interpreter's end there is no import any more
         self._layers: list[Layer] = []
 
     def push(self, layer: Layer) -> None:
         """Put a layer on top."""
         with self._lock:
-            for module, name in layer:
-                self._originals.setdefault((module, name), getattr(sys.modules[module], name))
+            for owner, name in layer:
+                found = self._owners.setdefault(owner, pkgutil.resolve_name(owner))
+                self._originals.setdefault((owner, name), getattr(found, name))
             self._layers.append(layer)
             self._show()
 
@@ -43,8 +46,8 @@ class Patches:
         shown = dict(self._originals)
         for layer in self._layers:
             shown.update(layer)
-        for (module, name), value in shown.items():
-            setattr(sys.modules[module], name, value)
+        for (owner, name), value in shown.items():
+            setattr(self._owners[owner], name, value)
 
 
 PATCHES: Final = Patches()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from socketd_client.nonblocking import Nonblocking
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from socketd_client.handle import Socket
+
+IS_POSSIBLE: Final = issubclass(Nonblocking, _socket.socket)
+"""Whether ``socket.socket`` was Python's own at the import: gevent's waits in its own way, by other means."""
 
 
 class Taken(Nonblocking):
@@ -31,15 +35,18 @@ class Taken(Nonblocking):
         held: The handle.
 
     Raises:
-        OSError: EOPNOTSUPP over TCP; EMFILE, this process has no descriptor left.
+        OSError: EOPNOTSUPP over TCP and under gevent; EMFILE, this process has no descriptor left.
     """
 
     def __init__(self, held: Socket, fileno: int | None = None) -> None:
+        if not IS_POSSIBLE:
+            text = "gevent has replaced socket.socket: a held socket's descriptor cannot stand for one"
+            raise OSError(errno.EOPNOTSUPP, text)
         timeout_s = held.gettimeout()
         self.held = held
         local = held.take().detach() if fileno is None else fileno
         try:
-            super().__init__(fileno=local)
+            super().__init__(held.family, held.type, held.proto, local)
         except BaseException:
             os.close(local)
             raise
@@ -88,18 +95,29 @@ class Taken(Nonblocking):
     def detach(self) -> int:
         """Return the descriptor, from here the caller's alone: the daemon forgets the socket.
 
-        So it is when ``ssl`` wraps it: closing the wrapped one ends the connection, as it should.
+        So it is when ``ssl`` wraps it: closing the wrapped one ends the connection, as it should. As from a
+        local socket it blocks unless there is a timeout: ``multiprocessing`` reads it by number.
         """
-        with _forgotten_is_fine():
-            self.held.release().close()
-        return super().detach()
+        number = super().detach()
+        if number >= 0:
+            self._forget()
+            os.set_blocking(number, self.gettimeout() is None)
+        return number
 
     def __del__(self) -> None:
         """Leave an owned socket to be closed; the warning is the local one's."""
         held = self.__dict__.get("held")
         if held is not None and held._is_owned:  # noqa: SLF001 - one of us
             held.leave()
-        super().__del__()  # type: ignore[misc]  # the finalizer of _socket.socket, not in typeshed
+        if IS_POSSIBLE:
+            super().__del__()  # type: ignore[misc]  # the finalizer of _socket.socket, not in typeshed
+
+    def _forget(self) -> None:
+        """Have the daemon forget the socket: later, if it cannot be told now, for detach must not fail."""
+        try:
+            self.held.release().close()
+        except OSError:
+            self.held.leave()
 
     def _of(self, held: Socket, fileno: int | None = None) -> Self:
         try:
@@ -118,12 +136,12 @@ class Taken(Nonblocking):
 
 
 def preferred(held: Socket) -> socket.socket | Socket:
-    """Take a new socket's descriptor if it can travel here; over TCP it stays a handle.
+    """Take a new socket's descriptor if it can travel here; over TCP, or under gevent, it stays a handle.
 
     Raises:
         OSError: As ``Socket.take``; the held socket is closed then.
     """
-    if held._exchange.endpoint.socket_path is None:  # noqa: SLF001 - one of us
+    if held._exchange.endpoint.socket_path is None or not IS_POSSIBLE:  # noqa: SLF001 - one of us
         return held
     try:
         return Taken(held)

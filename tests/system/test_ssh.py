@@ -3,71 +3,25 @@
 from __future__ import annotations
 
 import getpass
-import os
 import re
-import shutil
-import socket
 import subprocess
-import time
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ports import free_port
 from tests.socketctl_process import PATIENCE_S, SOCKETCTL, environment
 from tests.system.place import await_true
+from tests.system.secure_shell import running_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.daemon_process import DaemonProcess
 
 pytestmark = pytest.mark.needs("sshd", "ssh", "ssh-keygen")
 TOKEN = "a-token"
 MEGABYTE = bytes(range(256)) * 4096
-CONFIG = """
-ListenAddress 127.0.0.1
-AuthorizedKeysFile {folder}/client.pub
-StrictModes no
-UsePAM no
-PermitRootLogin yes
-PasswordAuthentication no
-PidFile none
-"""
-
-
-def await_greeting(port: int, sshd: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline and sshd.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0 and probe.recv(4) == b"SSH-":
-                return
-    raise AssertionError(log.read_text())
-
-
-@contextmanager
-def running_sshd(folder: Path) -> Iterator[int]:
-    """Serve on a port of loopback, to the key in ``folder`` alone."""
-    for name in ("host", "client"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    (folder / "config").write_text(CONFIG.format(folder=folder))
-    if os.getuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd will not separate privileges without it
-    port = free_port()
-    command = [shutil.which("sshd") or "sshd", "-D", "-e", "-p", str(port)]
-    log = folder / "sshd.log"
-    with log.open("wb") as written:
-        sshd = subprocess.Popen(
-            [*command, "-f", str(folder / "config"), "-h", str(folder / "host")], stderr=written
-        )
-    try:
-        await_greeting(port, sshd, log)
-        yield port
-    finally:
-        sshd.terminate()
-        sshd.wait(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ import requests
 
 from socketd_client import Client, installed
 from tests.ports import free_port
+from tests.soak import IS_SOAK
 from tests.system import servers
 from tests.system.lossy import LossyRelay
 from tests.system.unmodified import BOUND_S, MEGABYTES, holding
@@ -118,7 +119,7 @@ def test_telnetlib_talks_to_telnetd(holding, tmp_path):
 
 @pytest.mark.needs("in.tftpd")
 @pytest.mark.skipif(os.getuid() != 0, reason="in.tftpd starts as root and drops its rights itself")
-@pytest.mark.parametrize("seed", range(1, 6) if os.environ.get("SOCKETD_SOAK") else [1])
+@pytest.mark.parametrize("seed", range(1, 6) if IS_SOAK else [1])
 def test_tftp_both_ways_over_a_network_that_loses(holding, tmp_path_factory, seed):
     import tftpy  # noqa: PLC0415 - it is imported where sockets are held already
 

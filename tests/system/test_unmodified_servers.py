@@ -9,31 +9,12 @@ import pty
 import socket
 import socketserver
 import subprocess
-import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.unmodified import BOUND_S, MEGABYTES, holding
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.system.unmodified import BOUND_S, MEGABYTES, holding, served_beside
 
 __all__ = ["holding"]  # a fixture
-
-
-@contextmanager
-def served_beside(server: socketserver.BaseServer) -> Iterator[tuple[str, int]]:
-    """Serve in a thread until the block ends."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield server.server_address[:2]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class Greeter(socketserver.StreamRequestHandler):

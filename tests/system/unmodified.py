@@ -1,9 +1,10 @@
-"""Blocks in which every Internet socket of this process is held by the daemon."""
+"""Blocks in which every Internet socket of this process is held by the daemon, and servers within them."""
 
 from __future__ import annotations
 
 import gc
 import random
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from socketd_client import Client, installed
 from tests.system.asking import closing_all
 
 if TYPE_CHECKING:
+    import socketserver
     from collections.abc import Iterator
 
     from tests.daemon_process import DaemonProcess
@@ -49,3 +51,16 @@ class Holding:
     def count(self) -> int:
         """Count what the daemon holds."""
         return sum(1 for _ in self.client.sockets.list())
+
+
+@contextmanager
+def served_beside(server: socketserver.BaseServer) -> Iterator[tuple[str, int]]:
+    """Serve in a thread until the block ends."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server.server_address[:2]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
