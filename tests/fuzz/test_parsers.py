@@ -16,9 +16,9 @@ from tests.fuzz import http_requests
 from tests.fuzz.packets import PACKETS
 from tests.fuzz.targets import HTTP, NAMES
 from tests.fuzz.texts import TEXTS
+from tests.soak import IS_SOAK
 
 ROOT = Path(__file__).resolve().parents[2]
-IS_SOAK = bool(os.environ.get("SOCKETD_SOAK"))
 SOAK_S = 300
 # The short search is the same each time; the long one begins elsewhere each time.
 LENGTH = (f"-max_total_time={SOAK_S}",) if IS_SOAK else ("-runs=4000", "-seed=1")

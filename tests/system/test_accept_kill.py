@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.daemon_process import STOP_S, UnixConnection
+from tests.soak import IS_SOAK
 from tests.system.deaths import await_others
 from tests.system.place import PATIENCE_S, await_true
 from tests.system.supervised import Supervised
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.system.place import Place
 
-KILLS = 150 if os.environ.get("SOCKETD_SOAK") else 5
+KILLS = 150 if IS_SOAK else 5
 VISITORS = 100  # whose connections one request accepts, which takes some 20 ms
 AIM_S = 0.03
 HOLD_US = 300_000_000  # strace's longest is a little more; the kill comes in milliseconds

@@ -21,12 +21,12 @@ from hypothesis.stateful import (
 )
 
 from socketd_client import Client
+from tests.soak import IS_SOAK
 from tests.system.twins import INET, Twins, agree
 
 if TYPE_CHECKING:
     from tests.daemon_process import DaemonProcess
 
-IS_SOAK = bool(os.environ.get("SOCKETD_SOAK"))
 BOUND_S = 30.0
 BACKLOG = 128  # more than one run connects: a full queue would block
 KINDS = (

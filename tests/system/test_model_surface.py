@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from hypothesis.stateful import multiple, rule, run_state_machine_as_test
 
 import socketd_client
 from socketd_client import Client
+from tests.soak import IS_SOAK
 from tests.system.model_manners import STREAM_KINDS, Manners
 from tests.system.test_model import Lives
 from tests.system.twins import SETTLED_S, Twins, agree
@@ -21,7 +21,6 @@ from tests.system.twins import SETTLED_S, Twins, agree
 if TYPE_CHECKING:
     from tests.daemon_process import DaemonProcess
 
-IS_SOAK = bool(os.environ.get("SOCKETD_SOAK"))
 # Shrinking takes minutes, more than a test has in the usual run; the steps are printed in any case.
 PHASES = tuple(Phase) if IS_SOAK else (Phase.explicit, Phase.reuse, Phase.generate)
 TIMEOUTS = (None, 0, 0.0, 0.01, 1, 2.5, -1, math.nan, 1e300, "1", b"1", [1])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.soak import IS_SOAK
 from tests.system.deaths import Death, await_others
 from tests.system.supervised import Supervised
 from tests.system.traffic import Traffic
@@ -18,7 +19,7 @@ from tests.system.traffic import Traffic
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KILLS = 200 if os.environ.get("SOCKETD_SOAK") else 10
+KILLS = 200 if IS_SOAK else 10
 CALM_S = 0.3  # the longest time between one daemon's first answer and its death
 
 

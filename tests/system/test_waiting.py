@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -15,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.soak import IS_SOAK
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.daemon_process import DaemonProcess
 
 pytestmark = pytest.mark.needs("curl")
-IS_SOAK = bool(os.environ.get("SOCKETD_SOAK"))
 ROUNDS = 300 if IS_SOAK else 30
 BOUND_S = 30.0
 ANY_PORT = {"host": "127.0.0.1", "port": 0}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
@@ -11,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.soak import IS_SOAK
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.daemon_process import DaemonProcess
 
-IS_SOAK = bool(os.environ.get("SOCKETD_SOAK"))
 THREADS = 8
 ROUNDS = 100 if IS_SOAK else 12
 BULK = 2000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -13,12 +12,13 @@ from hypothesis import strategies as st
 
 from socketd.core.options import OPTIONS
 from socketd.service import Limits
+from tests.soak import IS_SOAK
 from tests.web.in_process import Web, serving, without_dns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_EXAMPLES = 5000 if os.environ.get("SOCKETD_SOAK") else 150
+MAX_EXAMPLES = 5000 if IS_SOAK else 150
 LIMITS = Limits(max_timeout_s=0.005, default_timeout_s=0, max_count=8, max_recv_bytes=65536, descriptors=4096)
 FUZZ = settings(
     max_examples=MAX_EXAMPLES, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck)
