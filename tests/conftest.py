@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,12 @@ SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on an ordinary
 
 
 def pytest_configure() -> None:
-    """Let tests find the daemons and tools that Debian keeps in sbin, and take this process's ports."""
+    """Let tests find the daemons and tools that Debian keeps in sbin, and take this process's ports.
+
+    A job in a shell's background ignores SIGINT, and so would all that tests start and interrupt.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     path.extend(folder for folder in SYSTEM_FOLDERS if folder not in path)
     os.environ["PATH"] = os.pathsep.join(path)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.client.damage import CALL_S, IS_SOAK, MIB, damaged, digest, held_numbers, noise
+from tests.client.damage import CALL_S, MIB, damaged, digest, held_numbers, noise
 from tests.faults import seeds
+from tests.soak import IS_SOAK
 
 if TYPE_CHECKING:
     from pathlib import Path

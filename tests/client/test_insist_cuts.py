@@ -13,9 +13,10 @@ import pytest
 
 from socketd_client import ConnectionLostError
 from tests.client.cut_trial import tried
-from tests.client.damage import CALL_S, IS_SOAK, MIB, noise
+from tests.client.damage import CALL_S, MIB, noise
 from tests.client.message_pairs import held
 from tests.cutting_proxy import CuttingProxy, Way
+from tests.soak import IS_SOAK
 
 if TYPE_CHECKING:
     from collections.abc import Callable

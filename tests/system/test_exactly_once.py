@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from socketd_client import Client
-from tests.client.damage import CALL_S, IS_SOAK, MIB, damaged, digest, noise
+from tests.client.damage import CALL_S, MIB, damaged, digest, noise
 from tests.daemon_process import running_daemon
 from tests.faults import seeds
 from tests.faulty_proxy import FaultyProxy
+from tests.soak import IS_SOAK
 from tests.system.place import await_true
 from tests.system.supervised import Supervised
 

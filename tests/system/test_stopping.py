@@ -48,6 +48,6 @@ def test_everybody_who_was_accepted_is_served_or_sees_the_end(
         assert accepted is not None, log
         assert "cut off" not in log
         answers = [hogs.await_end(each) for each in crowd]
-    assert int(accepted[1]) > 0
-    answered = [each for each in answers if each.startswith(b"HTTP/1.1 200")]
-    assert len(answered) == (int(accepted[1]) if said == REQUEST else 0)
+    answered = sum(each.startswith(b"HTTP/1.1 200") for each in answers)
+    # The connection on which the worker's pid was asked for may still count.
+    assert answered in ({int(accepted[1]), int(accepted[1]) - 1} - {0} if said == REQUEST else {0})
