@@ -3,7 +3,8 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
-JOBS ?= auto
+# Of the tests: many wait for something to be over, so three share two processors well.
+JOBS ?= $(shell expr \( $$(nproc) \* 3 + 1 \) / 2)
 ARGS ?=
 
 # Of `make install`: the service runs as a user of its own, so its Python is the system's, not somebody's own.

@@ -138,8 +138,11 @@ def test_what_a_daemon_cannot_have_done_that_ended_before_the_call_began_is_done
 
 def test_a_call_is_given_up_when_one_daemon_comes_after_the_other_for_all_of_its_time(tmp_path: Path):
     play = Play(SUCCESSOR, OTHER)
-    with playing(play, tmp_path / "s", timeout_s=0.1) as client, pytest.raises(TransportTimeoutError):
-        held_by(client).send(b"x")
+    with playing(play, tmp_path / "s", timeout_s=0.1) as client:
+        held = held_by(client)
+        held.settimeout(0.1)
+        with pytest.raises(TransportTimeoutError):
+            held.send(b"x")
 
 
 @pytest.mark.parametrize("what", sorted(LOOKING))
