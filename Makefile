@@ -3,8 +3,7 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
-# Of the tests: many wait for something to be over, so three share two processors well.
-JOBS ?= $(shell expr \( $$(nproc) \* 3 + 1 \) / 2)
+JOBS ?= auto
 ARGS ?=
 
 # Of `make install`: the service runs as a user of its own, so its Python is the system's, not somebody's own.

@@ -21,7 +21,7 @@ from tests.soak import IS_SOAK
 ROOT = Path(__file__).resolve().parents[2]
 SOAK_S = 300
 # The short search is the same each time; the long one begins elsewhere each time.
-LENGTH = (f"-max_total_time={SOAK_S}",) if IS_SOAK else ("-runs=4000", "-seed=1")
+LENGTH = (f"-max_total_time={SOAK_S}",) if IS_SOAK else ("-runs=2000", "-seed=1")
 # Seconds for one input, and MiB for the process: what is above is a finding, too.
 BOUNDS = ("-timeout=20", "-rss_limit_mb=1024", "-max_len=4096")
 SEEDS = {name: target.seeds for name, target in (TEXTS | PACKETS).items()} | {HTTP: http_requests.SEEDS}

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +74,9 @@ class Supervised:
             for watch in watches:
                 opened.callback(os.close, watch)
             for watch in watches:
-                signal.pidfd_send_signal(watch, number)
+                # A worker whose master was killed right before may be through with its own end.
+                with suppress(ProcessLookupError) if watch != watches[0] else nullcontext():
+                    signal.pidfd_send_signal(watch, number)
             for watch in watches if number == signal.SIGKILL else ():
                 assert select.select([watch], [], [], STOP_S)[0]
 
